@@ -1,0 +1,27 @@
+//! Condition types and reasons, once for every writer and reader of a status.
+
+/// The revision in the spec is in force everywhere it should be (kstatus).
+pub const READY: &str = "Ready";
+/// Work towards the spec is under way (kstatus); absent or `False` otherwise.
+pub const RECONCILING: &str = "Reconciling";
+/// Only a change of the spec can help (kstatus).
+pub const STALLED: &str = "Stalled";
+/// The policy compiles and its own tests pass.
+pub const VALIDATED: &str = "Validated";
+
+/// Every Ready engine serves the revision.
+pub const REASON_ENFORCED: &str = "Enforced";
+/// Some engines do not serve the revision yet.
+pub const REASON_PROPAGATING: &str = "Propagating";
+/// The policy is valid and no tenant is selected by it.
+pub const REASON_NO_TENANT: &str = "NoTenantSelected";
+/// The spec was refused; the former revision, if any, stays in force.
+pub const REASON_INVALID: &str = "Invalid";
+/// The spec compiles and its tests pass.
+pub const REASON_VALID: &str = "Valid";
+/// All parts of the tenant are available.
+pub const REASON_AVAILABLE: &str = "Available";
+/// Parts of the tenant are not available yet.
+pub const REASON_PROGRESSING: &str = "Progressing";
+/// A part of the tenant failed.
+pub const REASON_FAILED: &str = "Failed";

@@ -1,0 +1,461 @@
+//! The compliance engine's HTTP contract: every body it takes and gives, as plain serde types.
+//!
+//! A client of the engine needs this crate and nothing else of ours. Feature `openapi` adds the schemas to the
+//! types; it is for the engine itself. Requests refuse unknown fields; answers may grow, so clients ignore what
+//! they do not know. Times are RFC 3339 in UTC, identifiers UUIDv7, spans Unicode code points over the text as
+//! sent with an exclusive end.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Longest text that is inspected, in bytes of UTF-8. Longer texts follow the strictest `failureMode` in force.
+pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+
+/// `POST /v1/analyze`: only `text` is needed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnalyzeRequest {
+    /// The text to inspect.
+    pub text: String,
+    /// Where the text comes from or goes to.
+    #[serde(default)]
+    pub surface: Surface,
+    /// Identifier of a registered use of AI. Absent or unknown: the use counts as unregistered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<String>,
+    /// Purpose the caller declares; that of the registered use when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// Whom the text is about, as an opaque reference of the caller's; kept in the record as a salted commitment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Language of the person who asks.
+    #[serde(default)]
+    pub locale: Locale,
+    /// The caller's identifier for this request (UUIDv7). The same id with the same body is answered from its
+    /// record; with another body it is refused (409).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Uuid>,
+    /// The least bundle sequence the caller accepts; an engine that is behind answers 409.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_sequence: Option<u64>,
+}
+
+/// Who asks, as the caller knows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Actor {
+    /// Opaque identifier of the person; kept in the record as a salted commitment.
+    pub id: String,
+    /// Role, such as `sales`.
+    pub role: String,
+}
+
+/// Where text meets AI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Surface {
+    /// What a person asks a model.
+    #[default]
+    #[serde(rename = "prompt.input")]
+    PromptInput,
+    /// What a model answers.
+    #[serde(rename = "prompt.output")]
+    PromptOutput,
+    /// Text kept in the CRM that a model may read later.
+    #[serde(rename = "crm.note")]
+    CrmNote,
+}
+
+/// Language of a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Locale {
+    /// French.
+    #[default]
+    Fr,
+    /// English.
+    En,
+}
+
+/// A text for people, in both languages of the product.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Bilingual {
+    /// French.
+    pub fr: String,
+    /// English.
+    pub en: String,
+}
+
+/// What happens to the text, loosest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Action {
+    /// It passes.
+    #[default]
+    Allow,
+    /// It passes, and the match is shown and recorded.
+    Flag,
+    /// Findings are replaced by `*`, but for the last characters.
+    Mask,
+    /// Findings are replaced by their type.
+    Redact,
+    /// It is withheld until a person of one of the approver roles releases it.
+    RequireApproval,
+    /// It is refused.
+    Block,
+}
+
+/// How grave a matched rule is, lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Severity {
+    /// Worth knowing.
+    Low,
+    /// Worth acting on.
+    Medium,
+    /// Must be acted on.
+    High,
+    /// Must never happen.
+    Critical,
+}
+
+/// The answer to `POST /v1/analyze`: what was decided, by which rules, and the text that may leave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnalyzeResponse {
+    /// Identifier of the audit record, which is durable before this answer is sent.
+    pub record_id: Uuid,
+    /// When it was decided.
+    #[serde(with = "time::serde::rfc3339")]
+    pub decided_at: OffsetDateTime,
+    /// The strictest action of all rules that matched.
+    pub action: Action,
+    /// Roles that may release the text, when the action is `require_approval`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// How much is at risk.
+    pub risk: Risk,
+    /// What was found, in the order of the text.
+    pub findings: Vec<Finding>,
+    /// The text that may leave: as sent, masked or redacted; absent when it is withheld or refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The rules that matched, strictest first.
+    pub rules: Vec<MatchedRule>,
+    /// Rules of policies in shadow mode that would have matched; they decide nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<MatchedRule>,
+    /// Why, for the person who asks: one or more sentences in each language.
+    pub explanation: Bilingual,
+    /// The use of AI as the tenant registered it; absent when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<UseCase>,
+    /// Why the text could not be inspected, when it could not; the strictest `failureMode` decided then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uninspected: Option<Uninspected>,
+    /// The rules in force when it was decided.
+    pub bundle: BundleReference,
+}
+
+/// Why a text was not inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Uninspected {
+    /// It is longer than [`MAX_TEXT_BYTES`].
+    TooLarge,
+    /// Inspection took longer than its budget.
+    TimeOut,
+    /// The rules are older than the least `maxStalenessSeconds` in force, without contact to their source.
+    StaleBundle,
+}
+
+/// A documented, monotone score: one more finding never lowers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Risk {
+    /// From 0 (nothing seen) to 100.
+    pub score: u8,
+    /// The score in words.
+    pub level: RiskLevel,
+}
+
+/// The risk score in words, lowest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum RiskLevel {
+    /// 0.
+    #[default]
+    None,
+    /// 1 to 24.
+    Low,
+    /// 25 to 49.
+    Medium,
+    /// 50 to 74.
+    High,
+    /// 75 to 100.
+    Critical,
+}
+
+/// Something found in the text; never its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Finding {
+    /// What it is, such as `IBAN` or `NIR_FR`.
+    pub r#type: String,
+    /// Identifier of the detector, such as `pii.iban`.
+    pub detector: String,
+    /// First code point, from 0.
+    pub start: usize,
+    /// One past the last code point.
+    pub end: usize,
+    /// How sure the detector is (0 to 1).
+    pub score: f64,
+    /// What happened to it.
+    pub action: Action,
+    /// HMAC-SHA-256 of the normalised value under the tenant's key (first 16 bytes, hex): the same value has the
+    /// same fingerprint, and only within the tenant.
+    pub fingerprint: String,
+}
+
+/// A rule that matched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MatchedRule {
+    /// The policy it belongs to.
+    pub policy: PolicyReference,
+    /// Identifier within the policy.
+    pub id: String,
+    /// How grave.
+    pub severity: Severity,
+    /// What it asks for.
+    pub action: Action,
+    /// What it demands and why.
+    pub description: Bilingual,
+    /// The provisions it rests on.
+    pub references: Vec<LawReference>,
+    /// Indexes into `findings` of what made it match.
+    pub findings: Vec<usize>,
+}
+
+/// A policy by name and version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyReference {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// `spec.version`.
+    pub version: String,
+}
+
+/// A provision of a law or standard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LawReference {
+    /// Identifier in the law catalogue, such as `gdpr`.
+    pub law: String,
+    /// The provision, such as `5(1)(c)`.
+    pub r#ref: String,
+    /// How people cite it, such as «RGPD, art. 5(1)(c)».
+    pub citation: Bilingual,
+    /// What it is about.
+    pub title: Bilingual,
+    /// Where the text stands.
+    pub url: String,
+}
+
+/// A registered use of AI.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UseCase {
+    /// Identifier that requests name.
+    pub id: String,
+    /// What it is called.
+    pub display_name: Bilingual,
+    /// What it is for.
+    pub purpose: String,
+    /// Legal class under Regulation (EU) 2024/1689.
+    pub class: UseCaseClass,
+    /// The provisions the class rests on.
+    pub provisions: Vec<LawReference>,
+}
+
+/// Legal class of a registered use of AI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum UseCaseClass {
+    /// No specific duty.
+    Minimal,
+    /// Transparency duties (Article 50).
+    Limited,
+    /// High-risk (Article 6, Annex III).
+    HighRisk,
+    /// Prohibited practice (Article 5).
+    Prohibited,
+}
+
+/// A bundle of rules by what identifies it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BundleReference {
+    /// `sha256:<hex>` of its canonical JSON.
+    pub digest: String,
+    /// Grows with every bundle of the tenant.
+    pub sequence: u64,
+    /// The policies in it.
+    pub policies: Vec<PolicyReference>,
+}
+
+/// `GET /v1/bundle`: what this engine enforces. With `?not=<digest>` the answer waits until another bundle is in
+/// force or an error came up, at most 30 seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BundleStatus {
+    /// The bundle in force; absent while none was ever loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleReference>,
+    /// Since when it is in force here.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+    /// When the source of the rules was last reached.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub last_contact: Option<OffsetDateTime>,
+    /// Why a newer bundle is not in force, when one was offered and refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<BundleError>,
+}
+
+/// Why a bundle was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BundleError {
+    /// Digest of the refused bundle (of its bytes where it could not be read).
+    pub digest: String,
+    /// What is wrong, with the field path of the policy where there is one.
+    pub message: String,
+    /// When it was refused.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+/// `GET /v1/policies`: the rules in force, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PoliciesInForce {
+    /// The bundle they come from.
+    pub bundle: BundleReference,
+    /// The policies, by namespace and name.
+    pub policies: Vec<PolicyView>,
+    /// The register of AI uses, by id.
+    pub use_cases: Vec<UseCase>,
+}
+
+/// A policy, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PolicyView {
+    /// Name and version.
+    pub policy: PolicyReference,
+    /// Whether it decides (`enforce`) or only records (`shadow`).
+    pub mode: String,
+    /// The team that answers for it.
+    pub owner: String,
+    /// How to reach them.
+    pub contact: String,
+    /// Its rules.
+    pub rules: Vec<RuleView>,
+}
+
+/// A rule, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RuleView {
+    /// Identifier within the policy.
+    pub id: String,
+    /// How grave.
+    pub severity: Severity,
+    /// What it asks for.
+    pub action: Action,
+    /// What it demands and why.
+    pub description: Bilingual,
+    /// When it matches, as a sentence.
+    pub condition: Bilingual,
+    /// The risks it covers.
+    pub risks_covered: Vec<String>,
+    /// The provisions it rests on.
+    pub references: Vec<LawReference>,
+}
+
+/// `GET /v1/events?after=<sequence>&limit=<n>&wait=<seconds>`: the audit log as an event stream, in order,
+/// without gaps. Waits for the first event when there is none, at most `wait` (0 to 30) seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventPage {
+    /// The events after the given sequence.
+    pub events: Vec<Event>,
+    /// What to pass as `after` next.
+    pub next: u64,
+}
+
+/// An audit record and its place in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Event {
+    /// Place in the tenant's log, from 1; the leaf index is one less.
+    pub sequence: u64,
+    /// The record, as it was hashed.
+    pub record: serde_json::Value,
+}
+
+/// Every error of the engine (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `about:blank`-free URI of the kind of problem: `https://novacrm.io/problems/<code>`.
+    pub r#type: String,
+    /// The kind in words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What went wrong this time; never holds a value from the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The path that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Stable code for programs, such as `validation_failed`.
+    pub code: String,
+    /// Trace to look for in the logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// Which fields, where fields are to blame.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// A field to blame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) into the body, or the name of the query parameter.
+    pub pointer: String,
+    /// Stable code for programs, such as `unknown_field`.
+    pub code: String,
+    /// What is wrong with it; never holds its value.
+    pub message: String,
+}
