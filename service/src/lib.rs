@@ -1,1 +1,9 @@
-//! placeholder
+//! What the three servers share, once: telemetry, mutual TLS with reload, probes and metrics, problem+json,
+//! shutdown. No product logic, and nothing of ours below it.
+
+pub mod admin;
+pub mod problem;
+pub mod serve;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,119 @@
+//! Logs as JSON lines on standard output, traces by OTLP when an endpoint is named.
+//!
+//! In: `NOVACRM_LOG` (a filter in `tracing` syntax, `info` when absent) and `OTEL_EXPORTER_OTLP_ENDPOINT`.
+//! Out: a guard that flushes what is left when it is dropped.
+
+use axum::http::HeaderMap;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `NOVACRM_LOG` is not a filter.
+    #[error("NOVACRM_LOG is not a valid filter (try `info` or `info,novacrm_engine=debug`): {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The exporter for traces could not be made.
+    #[error("OTEL_EXPORTER_OTLP_ENDPOINT cannot be used: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Something else already took the process's logs.
+    #[error("logging was started twice: {0}")]
+    Started(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Flushes traces when it is dropped.
+#[derive(Debug)]
+#[must_use = "telemetry stops when the guard is dropped"]
+pub struct TelemetryGuard(Option<SdkTracerProvider>);
+
+impl Drop for TelemetryGuard {
+    fn drop(&mut self) {
+        if let Some(provider) = self.0.take()
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last traces could not be sent");
+        }
+    }
+}
+
+/// Starts logs, and traces when `OTEL_EXPORTER_OTLP_ENDPOINT` is set. Call once, inside the runtime.
+///
+/// # Errors
+/// When the filter or the endpoint cannot be used, or logging was started before.
+pub fn init(service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
+    let filter = match std::env::var("NOVACRM_LOG") {
+        Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter)?,
+        _ => EnvFilter::new("info"),
+    };
+    let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
+    let provider = match std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT") {
+        Some(endpoint) if !endpoint.is_empty() => {
+            let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?;
+            let resource = Resource::builder().with_service_name(service).build();
+            Some(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+        }
+        _ => None,
+    };
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
+    tracing_subscriber::registry().with(filter).with(logs).with(traces).try_init()?;
+    Ok(TelemetryGuard(provider))
+}
+
+/// The W3C trace a request belongs to: the caller's when it sent `traceparent`, else one of its own.
+pub(crate) fn adopt(headers: &HeaderMap, span: &Span) -> String {
+    let parent = TraceContextPropagator::new().extract(&Headers(headers));
+    let remote = parent.span().span_context().trace_id();
+    // Without an exporter there is no span to attach to; the id below still ties the logs together.
+    let _ = span.set_parent(parent);
+    let own = span.context().span().span_context().trace_id();
+    match (own, remote) {
+        (id, _) | (_, id) if id != opentelemetry::TraceId::INVALID => id.to_string(),
+        _ => opentelemetry::TraceId::from(rand_id()).to_string(),
+    }
+}
+
+fn rand_id() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    // Ids must differ, not be secret; the standard library seeds each state at random.
+    let half = || u128::from(RandomState::new().hash_one(std::time::Instant::now()));
+    (half() << 64) | half() | 1
+}
+
+/// Adds `traceparent` of the current span to the headers of an outgoing request.
+pub fn inject(headers: &mut HeaderMap) {
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut HeadersMut(headers));
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(axum::http::HeaderName::as_str).collect()
+    }
+}
+
+struct HeadersMut<'a>(&'a mut HeaderMap);
+
+impl Injector for HeadersMut<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(name), Ok(value)) =
+            (axum::http::HeaderName::try_from(key), axum::http::HeaderValue::try_from(value))
+        {
+            self.0.insert(name, value);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Mutual TLS from a folder with `ca.crt`, `tls.crt` and `tls.key` (PEM), reread when the files change.
+//!
+//! A mounted Secret changes by a swap of symlinks, so the watch compares contents and not events. Files that
+//! cannot be used leave the former identity in place; the reason is logged once per change.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum_server::tls_rustls::RustlsConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_util::sync::CancellationToken;
+
+/// How often the files are compared with what is in use.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Why an identity could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{path}: {source}; NOVACRM_TLS_DIR must hold ca.crt, tls.crt and tls.key")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file does not hold what its name says.
+    #[error("{path}: not a PEM file of the kind expected: {source}")]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The parts do not fit together.
+    #[error("the TLS files in {dir} do not fit together: {source}")]
+    Identity {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The authorities cannot verify clients.
+    #[error("the authorities in {dir}/ca.crt cannot be used: {source}")]
+    Verifier {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: rustls::server::VerifierBuilderError,
+    },
+    /// No HTTP client can be made.
+    #[error("no HTTP client can be made of the TLS files: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Makes ring the process's provider of cryptography; more than one call does no harm.
+pub fn install_provider() {
+    // It fails only when a provider is installed already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Who is at the other end of a connection: the last segment of the URI in its certificate
+/// (`spiffe://<namespace>.novacrm/<name>`), verified against the tenant's authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer(pub Arc<str>);
+
+/// A process's identity, always the newest one that could be read.
+#[derive(Clone)]
+pub struct Identity {
+    server: RustlsConfig,
+    client: Arc<ArcSwap<reqwest::Client>>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(…)")
+    }
+}
+
+impl Identity {
+    /// Reads the folder and goes on watching it until `shutdown`. Call inside the runtime, after
+    /// [`install_provider`].
+    ///
+    /// # Errors
+    /// When the files cannot be used at first.
+    pub fn watch(dir: &Path, shutdown: CancellationToken) -> Result<Self, TlsError> {
+        let files = Files::read(dir)?;
+        let identity = Self {
+            server: RustlsConfig::from_config(files.server(dir)?),
+            client: Arc::new(ArcSwap::from_pointee(files.client(dir)?)),
+        };
+        tokio::spawn(identity.clone().follow(dir.to_owned(), files, shutdown));
+        Ok(identity)
+    }
+
+    /// A client that presents the identity and trusts the tenant's authority alone. Ask again for each request:
+    /// after a rotation it is another one.
+    #[must_use]
+    pub fn client(&self) -> reqwest::Client {
+        reqwest::Client::clone(&self.client.load())
+    }
+
+    pub(crate) fn server(&self) -> RustlsConfig {
+        self.server.clone()
+    }
+
+    async fn follow(self, dir: PathBuf, mut seen: Files, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(POLL);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = shutdown.cancelled() => return,
+            }
+            // A file that is missing for a moment belongs to a swap; the next tick sees the result.
+            let Ok(files) = Files::read(&dir) else { continue };
+            if files == seen {
+                continue;
+            }
+            match files.server(&dir).and_then(|server| Ok((server, files.client(&dir)?))) {
+                Ok((server, client)) => {
+                    self.server.reload_from_config(server);
+                    self.client.store(Arc::new(client));
+                    tracing::info!("certificates reread");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "changed certificates cannot be used; the former ones stay")
+                }
+            }
+            seen = files;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+struct Files {
+    authorities: Vec<u8>,
+    chain: Vec<u8>,
+    key: zeroizing::Bytes,
+}
+
+/// Key material that is wiped when dropped.
+mod zeroizing {
+    #[derive(PartialEq, Eq)]
+    pub(super) struct Bytes(pub(super) Vec<u8>);
+
+    impl Drop for Bytes {
+        fn drop(&mut self) {
+            self.0.fill(0);
+            // Keeps the compiler from leaving the stores out.
+            std::hint::black_box(&self.0);
+        }
+    }
+}
+
+impl Files {
+    fn read(dir: &Path) -> Result<Self, TlsError> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            std::fs::read(&path).map_err(|source| TlsError::File { path, source })
+        };
+        Ok(Self {
+            authorities: read("ca.crt")?,
+            chain: read("tls.crt")?,
+            key: zeroizing::Bytes(read("tls.key")?),
+        })
+    }
+
+    fn parts(
+        &self,
+        dir: &Path,
+    ) -> Result<(RootCertStore, Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let pem = |name: &str| {
+            let path = dir.join(name);
+            move |source| TlsError::Pem { path, source }
+        };
+        let mut roots = RootCertStore::empty();
+        for authority in CertificateDer::pem_slice_iter(&self.authorities) {
+            let authority = authority.map_err(pem("ca.crt"))?;
+            roots.add(authority).map_err(|source| TlsError::Identity { dir: dir.to_owned(), source })?;
+        }
+        let chain = CertificateDer::pem_slice_iter(&self.chain)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(pem("tls.crt"))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key.0).map_err(pem("tls.key"))?;
+        Ok((roots, chain, key))
+    }
+
+    fn server(&self, dir: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+        let (roots, chain, key) = self.parts(dir)?;
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
+            .build()
+            .map_err(|source| TlsError::Verifier { dir: dir.to_owned(), source })?;
+        let mut config = ServerConfig::builder()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .map_err(|source| TlsError::Identity { dir: dir.to_owned(), source })?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    fn client(&self, dir: &Path) -> Result<reqwest::Client, TlsError> {
+        let (roots, chain, key) = self.parts(dir)?;
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)
+            .map_err(|source| TlsError::Identity { dir: dir.to_owned(), source })?;
+        Ok(reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .https_only(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(2))
+            .build()?)
+    }
+}
+
+/// The name a verified certificate gives its holder.
+pub(crate) fn peer_name(certificate: &[u8]) -> Option<Peer> {
+    use x509_parser::extensions::GeneralName;
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| match name {
+        GeneralName::URI(uri) => {
+            let path = uri.strip_prefix("spiffe://")?;
+            path.rsplit_once('/').map(|(_, last)| Peer(last.into()))
+        }
+        _ => None,
+    })
+}
