@@ -347,7 +347,7 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         match error.classify() {
             serde_json::error::Category::Data => {
                 let (code, message) = field_message(&error.to_string(), error.line(), error.column());
-                Problem::validation().field(pointer, code, message)
+                Problem::validation().field(known_part(&pointer, code), code, message)
             }
             _ => malformed(error.line(), error.column()),
         }
@@ -356,7 +356,15 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// A JSON pointer, but for a last segment that is the sender's own word (an unknown field).
+/// The name of an unknown field is the sender's own word, so the pointer stops at its parent.
+fn known_part<'a>(pointer: &'a str, code: &str) -> &'a str {
+    match code {
+        "unknown_field" => pointer.rsplit_once('/').map_or("", |(parent, _)| parent),
+        _ => pointer,
+    }
+}
+
+/// A JSON pointer (RFC 6901) to where reading stopped.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
@@ -418,7 +426,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
             let name = pointer(error.path()).trim_start_matches('/').to_owned();
             let (code, message) = field_message(&error.into_inner().to_string(), 1, 1);
-            let name = if code == "unknown_field" { String::new() } else { name };
+            let name = known_part(&name, code).to_owned();
             let problem = Problem::new(
                 StatusCode::BAD_REQUEST,
                 "invalid_query",
