@@ -66,6 +66,11 @@ pub fn init(service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
         .as_ref()
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
     tracing_subscriber::registry().with(filter).with(logs).with(traces).try_init()?;
+    std::panic::set_hook(Box::new(|panic| {
+        // The message of a panic may hold anything; the place is enough to find it.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panicked");
+    }));
     Ok(TelemetryGuard(provider))
 }
 

@@ -1,1 +1,1 @@
-//! placeholder
+//! What spans crates.
