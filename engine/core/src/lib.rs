@@ -4,5 +4,6 @@
 //! decision serve the engine, the command line, the operator and (later) admission.
 
 mod finding;
+pub mod record;
 
 pub use finding::{Finding, Fingerprint, FingerprintKey, Span};
