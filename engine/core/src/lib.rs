@@ -5,6 +5,7 @@
 
 pub mod detectors;
 mod finding;
+pub mod record;
 pub mod text;
 pub mod transform;
 
