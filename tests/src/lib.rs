@@ -1,1 +1,3 @@
-//! What spans crates.
+//! What spans crates: a running system to test and to measure.
+
+pub mod load;
