@@ -3,6 +3,9 @@
 //! No IO, no clock, no runtime, no client: time and keys are handed in, so the same compiler and the same
 //! decision serve the engine, the command line, the operator and (later) admission.
 
+pub mod detectors;
 mod finding;
+pub mod text;
+pub mod transform;
 
 pub use finding::{Finding, Fingerprint, FingerprintKey, Span};
