@@ -1,0 +1,180 @@
+//! In: the YAML of the detector catalogue. Out: its entries as data. `build.rs` reads the catalogue with these
+//! same types, so an entry that does not fit them fails the build.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Bilingual;
+
+/// A built-in detector: what it finds, on whose authority, and the examples it is tested with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// Identifier, such as `pii.iban`; the part before the first dot is its family.
+    pub id: Arc<str>,
+    /// Semantic version; grows with every change of what is found or how it is scored.
+    pub version: String,
+    /// Name of what it finds, such as `IBAN`.
+    #[serde(rename = "type")]
+    pub kind: Arc<str>,
+    /// What kind of thing that is.
+    pub category: Category,
+    /// What it finds and how, for people.
+    pub description: Bilingual,
+    /// Risks that finding it covers, in the vocabulary of policies.
+    pub risks_covered: Vec<String>,
+    /// The standard or the vendor's documentation the detector is built from.
+    pub source: Source,
+    /// How it is found.
+    pub find: Find,
+    /// How sure a finding is.
+    pub score: Score,
+    /// Words that make the reading likelier when they stand near, by language (ISO 639-1; `any` for all).
+    #[serde(default)]
+    pub context: BTreeMap<String, Vec<String>>,
+    /// What must be found and what must not.
+    pub examples: Examples,
+}
+
+/// What kind of thing a detector finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Category {
+    /// It identifies a person or is part of their private life (GDPR, Article 4(1)).
+    PersonalData,
+    /// Money can be moved or paid with it.
+    Financial,
+    /// It identifies a legal entity, which may be a person who trades under their own name.
+    Organisation,
+    /// It identifies a device or a connection.
+    Network,
+    /// Who holds it may act as somebody else.
+    Secret,
+}
+
+/// Where the rules of a detector come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Title of the standard or page.
+    pub title: String,
+    /// Where it stands.
+    pub url: String,
+}
+
+/// How a detector finds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Find {
+    /// By a structure that code knows.
+    Structure(Structure),
+    /// By an expression tried where a literal stands.
+    Pattern(Pattern),
+}
+
+/// Structures that need more than a regular expression: checksums, registries, parsers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Structure {
+    /// Payment card number.
+    Card,
+    /// User information of a URL.
+    ConnectionString,
+    /// E-mail address.
+    Email,
+    /// International bank account number.
+    Iban,
+    /// Internet address, version 4 or 6.
+    Ip,
+    /// French social security number.
+    Nir,
+    /// Telephone number.
+    Phone,
+    /// Private key in PEM armour.
+    PrivateKey,
+    /// French company number.
+    Siren,
+    /// French establishment number.
+    Siret,
+    /// French VAT number.
+    VatFr,
+}
+
+/// An expression and the literals it is tried at, so that text without the literals costs nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pattern {
+    /// Literals a match starts with, at least three bytes each.
+    pub anchors: Vec<String>,
+    /// Whether the anchors are found in any case (the expression says for itself whether it ignores case).
+    #[serde(default)]
+    pub ignore_case: bool,
+    /// The expression, anchored at the literal. A group named `value` narrows the finding.
+    pub regex: String,
+    /// Least Shannon entropy of the value, in bits per character; below it, it is a placeholder.
+    #[serde(default)]
+    pub min_entropy: f64,
+    /// What else the value must pass.
+    #[serde(default)]
+    pub validator: Option<Validator>,
+}
+
+/// What a value must pass beyond its expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Validator {
+    /// CRC-32 in the last six characters, in base 62; a wrong one lowers the score.
+    GithubChecksum,
+    /// The header decodes to a JSON object that names an algorithm.
+    JwtHeader,
+    /// Upper and lower case letters and digits all occur.
+    MixedAlphabet,
+}
+
+/// How sure a finding is (0 to 1): the highest that applies.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Score {
+    /// The structure alone.
+    pub base: f64,
+    /// A context word stands near.
+    #[serde(default)]
+    pub context: f64,
+    /// An optional checksum holds.
+    #[serde(default)]
+    pub verified: f64,
+}
+
+/// Examples that the detector is tested with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Examples {
+    /// Texts with the value between `⟦` and `⟧`.
+    #[serde(rename = "match")]
+    pub matches: Vec<Example>,
+    /// Texts in which the detector must see nothing.
+    pub no_match: Vec<Example>,
+}
+
+/// A text, whole or in parts: a made-up secret in parts does not set off other scanners.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Example {
+    /// The text.
+    Whole(String),
+    /// Parts of the text, joined without anything between them.
+    Parts(Vec<String>),
+}
+
+impl Example {
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Whole(text) => text.clone(),
+            Self::Parts(parts) => parts.concat(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! In: normalised text. Out: findings: what was seen, where and how surely, never the value.
+//!
+//! # What is found
+//! The [`catalogue`] lists the built-in detectors (`engine/catalogue/detectors/*.yaml`): data with a version, a
+//! source, a description in both languages, and examples that the tests run. A policy may bring its own
+//! ([`CustomDetector`](novacrm_crds::compliance_policy::CustomDetector)): an expression, under the limits of
+//! [`compile_pattern`].
+//!
+//! # How
+//! One Aho-Corasick automaton finds, in one pass, every literal that a secret starts with and every context word.
+//! Bytes that can start something else (a digit, `@`, `:`, two capitals) lead to code that knows the structure.
+//! An expression or a parser only ever sees a window around such a candidate, so text without candidates costs
+//! one pass, and hostile text costs a bounded amount for each byte.
+//!
+//! # Scores
+//! A checksum decides whether a finding exists; the score says how likely the reading is. An entry states up to
+//! three scores and the highest that applies counts: `base` for the structure alone, `context` when one of the
+//! entry's context words stands within 64 bytes before or 24 bytes after on the same line or the line above,
+//! `verified` when an optional checksum holds. A `base` below 0.5 is below the threshold that a policy has
+//! unless it says otherwise.
+//!
+//! # Overlaps
+//! A finding that lies wholly inside another one of at least the same score is dropped (a SIREN inside a SIRET,
+//! a card number inside an IBAN); of two equal spans the higher score stays, then the lower id. Findings that
+//! overlap otherwise all stay; [`transform`](crate::transform) replaces their union.
+//!
+//! All built-in detectors always run, and the set a policy asked for is chosen from what is left. So what one
+//! detector finds never depends on which others are enabled, and combining policies cannot hide a finding. For
+//! the same reason custom detectors neither hide built-in findings nor each other's.
+
+mod catalogue;
+mod entry;
+mod pattern;
+mod scan;
+mod set;
+
+use novacrm_crds::Bilingual;
+
+pub use catalogue::{Catalogue, catalogue};
+pub use entry::{Category, Entry, Example, Examples, Find, Pattern, Score, Source, Structure, Validator};
+pub use pattern::{MAX_COMPILED_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, PatternError, compile_pattern};
+pub use set::{DetectorError, DetectorSet};

@@ -1,0 +1,165 @@
+//! In: which built-in detectors a bundle asks for and the ones it brings along. Out: a set that scans text.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use novacrm_crds::compliance_policy::CustomDetector;
+use regex::Regex;
+use thiserror::Error;
+
+use super::pattern::{PatternError, compile_pattern};
+use super::{catalogue, scan};
+use crate::text::NormalizedText;
+use crate::{Finding, FingerprintKey};
+
+/// Why a set of detectors was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DetectorError {
+    /// No built-in detector has the id, or is of the family.
+    #[error("there is no built-in detector `{id}`; known are {known}")]
+    Unknown {
+        /// The id or family, as given.
+        id: String,
+        /// The ids of the same family, or the families.
+        known: String,
+    },
+    /// Two custom detectors have the same id.
+    #[error("the custom detector `{id}` is defined twice; give each an id of its own")]
+    Duplicate {
+        /// The id.
+        id: String,
+    },
+    /// The score of a custom detector is not between 0 and 1.
+    #[error("the score of the custom detector `{id}` is not between 0 and 1")]
+    Score {
+        /// The id.
+        id: String,
+    },
+    /// The expression of a custom detector was refused.
+    #[error("the expression of the custom detector `{id}` was refused: {reason}")]
+    Pattern {
+        /// The id.
+        id: String,
+        /// Why.
+        #[source]
+        reason: PatternError,
+    },
+}
+
+/// Detectors, compiled: cheap to share, costly to make.
+#[derive(Debug)]
+pub struct DetectorSet {
+    built_in: HashSet<Arc<str>>,
+    custom: Vec<Custom>,
+}
+
+#[derive(Debug)]
+struct Custom {
+    id: Arc<str>,
+    kind: Arc<str>,
+    regex: Regex,
+    score: f64,
+}
+
+impl DetectorSet {
+    /// Compiles a set: ids or families (`pii.*`) of built-in detectors, which may repeat, and custom detectors.
+    ///
+    /// # Errors
+    /// When an id is unknown, a custom id repeats, or a custom score or expression is refused.
+    pub fn compile<'a>(
+        built_in: impl IntoIterator<Item = &'a str>,
+        custom: &[CustomDetector],
+    ) -> Result<Self, DetectorError> {
+        let mut enabled = HashSet::new();
+        for id in built_in {
+            let mut known = false;
+            for entry in catalogue().matching(id) {
+                known = true;
+                enabled.insert(Arc::clone(&entry.id));
+            }
+            if !known {
+                return Err(DetectorError::Unknown { id: id.to_owned(), known: known_like(id) });
+            }
+        }
+        let mut ids = HashSet::new();
+        let custom = custom
+            .iter()
+            .map(|detector| {
+                let id = &detector.id;
+                if !ids.insert(id) {
+                    return Err(DetectorError::Duplicate { id: id.clone() });
+                }
+                if !(0.0..=1.0).contains(&detector.score) {
+                    return Err(DetectorError::Score { id: id.clone() });
+                }
+                let regex = compile_pattern(&detector.pattern)
+                    .map_err(|reason| DetectorError::Pattern { id: id.clone(), reason })?;
+                Ok(Custom {
+                    id: id.as_str().into(),
+                    kind: detector.r#type.as_str().into(),
+                    regex,
+                    score: detector.score,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { built_in: enabled, custom })
+    }
+
+    /// What the detectors of this set find, by start, then end, then detector.
+    #[must_use]
+    pub fn scan(&self, text: &NormalizedText<'_>, key: &FingerprintKey) -> Vec<Finding> {
+        let finding = |id: &Arc<str>, kind: &Arc<str>, range: Range<usize>, score: f64, value: &str| Finding {
+            detector: Arc::clone(id),
+            kind: Arc::clone(kind),
+            span: text.span(range),
+            score,
+            fingerprint: key.fingerprint(kind, value),
+        };
+        let mut findings = Vec::new();
+        if !self.built_in.is_empty() {
+            for found in scan::built_in(text.as_str()) {
+                let entry = found.entry;
+                if self.built_in.contains(&entry.id) {
+                    findings.push(finding(&entry.id, &entry.kind, found.range, found.score, &found.value));
+                }
+            }
+        }
+        for custom in &self.custom {
+            for range in custom.matches(text.as_str()) {
+                let value = text.as_str().get(range.clone()).unwrap_or_default();
+                findings.push(finding(&custom.id, &custom.kind, range, custom.score, value));
+            }
+        }
+        findings.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.detector.cmp(&b.detector)));
+        findings
+    }
+}
+
+impl Custom {
+    fn matches(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
+        // Capture groups cost; without a group to narrow to, the plain search does.
+        let narrows = self.regex.capture_names().flatten().any(|name| name == "value");
+        let narrowed = narrows.then(|| self.regex.captures_iter(text).filter_map(|found| found.name("value")));
+        let plain = (!narrows).then(|| self.regex.find_iter(text));
+        narrowed
+            .into_iter()
+            .flatten()
+            .chain(plain.into_iter().flatten())
+            .map(|found| found.range())
+            .filter(|range| !range.is_empty())
+    }
+}
+
+/// What could have been meant: the detectors of the same family, or the families.
+fn known_like(id: &str) -> String {
+    let family = id.split_once('.').map(|(family, _)| format!("{family}.*"));
+    let mut known: Vec<&str> =
+        family.iter().flat_map(|family| catalogue().matching(family)).map(|entry| &*entry.id).collect();
+    if known.is_empty() {
+        known = catalogue().iter().filter_map(|entry| entry.id.split_once('.')).map(|(family, _)| family).collect();
+        known.dedup();
+        return known.iter().map(|family| format!("{family}.*")).collect::<Vec<_>>().join(", ");
+    }
+    known.join(", ")
+}

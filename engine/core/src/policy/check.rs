@@ -1,0 +1,336 @@
+//! One policy in; the same policy with the promise that engines can enforce it, or every problem, out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use novacrm_crds::compliance_policy::{
+    ActionType, CompliancePolicySpec, GivenUseCase, PolicyTest, UseCaseClass,
+};
+use novacrm_crds::crm_tenant::{CrmTenantSpec, Locale, RegisteredClass};
+use novacrm_crds::{Bilingual, CompliancePolicy, CrmTenant, LawReference};
+use semver::Version;
+use serde::Serialize;
+
+use super::compile::{CompiledPolicy, check_provision, unknown_reference};
+use super::law::{EU_AI_ACT, cite};
+use super::problem::{PolicyProblem, named, nearest, problem};
+use super::schema::{validate, validate_spec};
+use crate::FingerprintKey;
+use crate::bundle::{BundledPolicy, digest};
+use crate::classification::RegisteredUse;
+use crate::pipeline::{Context, Decision, Request, decide};
+
+/// The schema's message for an update that does not raise the version.
+pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes";
+
+/// Whom a policy applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every tenant that `tenantSelector` matches: the policy lives in the operator's policy namespace.
+    Organisation,
+    /// The tenant of its own namespace; it must not select others.
+    Tenant,
+}
+
+/// A policy that passed [`check`].
+#[derive(Clone, Debug)]
+pub struct CheckedPolicy {
+    namespace: String,
+    name: String,
+    spec: Arc<CompliancePolicySpec>,
+}
+
+impl CheckedPolicy {
+    /// Namespace of the object.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Name of the object.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was checked.
+    #[must_use]
+    pub fn spec(&self) -> &CompliancePolicySpec {
+        &self.spec
+    }
+
+    /// SHA-256 of the spec's canonical JSON, as `sha256:<hex>`: the identity of the revision.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest(self.spec.as_ref())
+    }
+}
+
+/// Judges a policy: schema, rules across fields, detectors and patterns, law references, documentation, and the
+/// policy's own tests.
+///
+/// # Errors
+/// Every problem, by field path. They name fields, never values.
+pub fn check(policy: &CompliancePolicy, scope: Scope) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
+    let mut problems = match serde_json::to_value(&policy.spec) {
+        Ok(spec) => validate_spec("CompliancePolicy", &spec),
+        Err(_) => vec![problem("spec", "the spec cannot be written as JSON", "Use finite numbers only.")],
+    };
+    match check_references(policy, scope) {
+        Ok(checked) if problems.is_empty() => Ok(checked),
+        Ok(_) => Err(problems),
+        Err(found) => {
+            problems.extend(found);
+            Err(problems)
+        }
+    }
+}
+
+/// The part of [`check`] that the schema does not cover.
+pub(crate) fn check_references(
+    policy: &CompliancePolicy,
+    scope: Scope,
+) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
+    let spec = &policy.spec;
+    let mut problems = Vec::new();
+    if let Err(found) = version(&spec.version) {
+        problems.push(found);
+    }
+    if scope == Scope::Tenant && spec.tenant_selector.is_some() {
+        problems.push(problem(
+            "spec.tenantSelector",
+            "only a policy in the policy namespace can select tenants",
+            "Remove it; the policy applies to the tenant of its own namespace.",
+        ));
+    }
+    if scope == Scope::Organisation && spec.tenant_selector.is_none() {
+        problems.push(problem(
+            "spec.tenantSelector",
+            "an organisation policy must say which tenants it applies to",
+            "Add `tenantSelector: {}` for all tenants, or labels of their Namespaces under matchLabels.",
+        ));
+    }
+    let checked = CheckedPolicy {
+        namespace: policy.metadata.namespace.clone().unwrap_or_default(),
+        name: policy.metadata.name.clone().unwrap_or_default(),
+        spec: Arc::new(spec.clone()),
+    };
+    let sound_tests = check_tests(spec, &mut problems);
+    match CompiledPolicy::compile(&BundledPolicy::from(&checked)) {
+        Ok(compiled) if sound_tests => run_tests(spec, compiled, &mut problems),
+        Ok(_) => {}
+        Err(found) => problems.extend(found),
+    }
+    if problems.is_empty() { Ok(checked) } else { Err(problems) }
+}
+
+/// A semantic version without build metadata, which has no order.
+fn version(text: &str) -> Result<Version, PolicyProblem> {
+    let hint = "Use a semantic version such as 1.2.0 (semver.org), without build metadata.";
+    match Version::parse(text) {
+        Ok(version) if version.build.is_empty() => Ok(version),
+        Ok(_) => Err(problem("spec.version", "build metadata has no order", hint)),
+        Err(_) => Err(problem("spec.version", "this is not a semantic version", hint)),
+    }
+}
+
+/// Judges a change: a spec that changes must have a higher version.
+///
+/// # Errors
+/// The problem, at `spec.version`.
+pub fn check_update(old: &CompliancePolicySpec, new: &CompliancePolicySpec) -> Result<(), PolicyProblem> {
+    if old == new {
+        return Ok(());
+    }
+    let newer = version(&new.version)?;
+    match version(&old.version) {
+        // What is in the cluster may stem from before this check; anything sound may replace it.
+        Err(_) => Ok(()),
+        Ok(older) if newer > older => Ok(()),
+        Ok(older) => Err(problem(
+            "spec.version",
+            MUST_GROW,
+            format!("Raise it above {older}; describe the change in spec.changelog."),
+        )),
+    }
+}
+
+/// Judges a tenant: schema, rules across fields, and the provisions its register cites.
+///
+/// # Errors
+/// Every problem, by field path.
+pub fn check_tenant(tenant: &CrmTenant) -> Result<(), Vec<PolicyProblem>> {
+    let mut problems = match serde_json::to_value(tenant) {
+        Ok(object) => validate("CrmTenant", &object),
+        Err(_) => vec![problem("spec", "the spec cannot be written as JSON", "Use finite numbers only.")],
+    };
+    problems.extend(check_tenant_references(&tenant.spec));
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+pub(crate) fn check_tenant_references(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
+    let mut problems = Vec::new();
+    for (index, entry) in spec.ai_use_cases.iter().enumerate() {
+        for (position, reference) in entry.provisions.iter().enumerate() {
+            if cite(reference).is_none() {
+                let path = format!("spec.aiUseCases[{index}].provisions[{position}]");
+                problems.push(unknown_reference(&reference.law, &reference.r#ref, &path));
+            }
+        }
+    }
+    problems
+}
+
+/// Whether the tests are complete and refer to what exists. `false` when running them would only repeat that.
+fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -> bool {
+    let before = problems.len();
+    let rules: Vec<&str> = spec.rules.iter().map(|rule| rule.id.as_str()).collect();
+    let mut names = HashSet::new();
+    for (index, test) in spec.tests.iter().enumerate() {
+        let path = format!("spec.tests[{index}]");
+        if !names.insert(test.name.as_str()) {
+            let path = format!("{path}.name");
+            problems.push(problem(path, "another test has this name", "Give each test a name of its own."));
+        }
+        let mut listed = HashSet::new();
+        for (position, id) in test.expect.rules.iter().enumerate() {
+            let path = format!("{path}.expect.rules[{position}]");
+            if !rules.contains(&id.as_str()) {
+                let hint = match nearest(id, rules.iter().copied()) {
+                    Some(near) => format!("Did you mean `{near}`?"),
+                    None => "Name rules of this policy by their id.".to_owned(),
+                };
+                problems.push(problem(path, format!("the policy has no rule `{}`", named(id)), hint));
+            } else if !listed.insert(id.as_str()) {
+                problems.push(problem(path, "the rule is named twice", "Keep one of the two."));
+            }
+        }
+        if let Some(given) = &test.given.use_case {
+            for (position, provision) in given.provisions.iter().enumerate() {
+                let path = format!("{path}.given.useCase.provisions[{position}]");
+                check_provision(provision, &path, problems);
+            }
+        }
+        if test.expect.output.is_some() && test.expect.action >= ActionType::RequireApproval {
+            problems.push(problem(
+                format!("{path}.expect.output"),
+                "nothing leaves under this action",
+                "Remove the output, or expect another action.",
+            ));
+        }
+    }
+    let sound = problems.len() == before;
+    for (index, rule) in spec.rules.iter().enumerate() {
+        let names_it = |test: &&PolicyTest| test.expect.rules.contains(&rule.id);
+        let positive = spec.tests.iter().any(|test| names_it(&test));
+        let negative = spec.tests.iter().any(|test| !names_it(&test));
+        let lacks = match (positive, negative) {
+            (true, true) => continue,
+            (false, _) => ("a positive test", "Add a test whose expect.rules names it."),
+            (true, false) => ("a negative test", "Add a test in which it does not match."),
+        };
+        let message = format!("the rule `{}` has not got {}", named(&rule.id), lacks.0);
+        problems.push(problem(format!("spec.rules[{index}].id"), message, lacks.1));
+    }
+    sound
+}
+
+/// Runs the policy's tests on the policy alone, as if it were enforced.
+fn run_tests(spec: &CompliancePolicySpec, mut compiled: CompiledPolicy, problems: &mut Vec<PolicyProblem>) {
+    compiled.enforce();
+    let policies = [compiled];
+    // Fingerprints play no part in what is decided; any key will do.
+    let key = FingerprintKey::new([0; 32]);
+    for (index, test) in spec.tests.iter().enumerate() {
+        let given = &test.given;
+        let request = Request {
+            text: &given.text,
+            surface: given.surface,
+            use_case: given.use_case.as_ref().map(|given| given.id.as_str()),
+            purpose: given.purpose.as_deref(),
+            role: given.role.as_deref(),
+            locale: Locale::Fr,
+        };
+        let use_case = given.use_case.as_ref().and_then(registered).map(Arc::new);
+        let context = Context { request: &request, use_case };
+        let decision = decide(&policies, &context, Some(&key), None);
+        compare(test, &decision, &format!("spec.tests[{index}].expect"), problems);
+    }
+}
+
+/// The use as a test supposes it to be registered. Its purpose is the test's own business.
+fn registered(given: &GivenUseCase) -> Option<RegisteredUse> {
+    let class = match given.class {
+        UseCaseClass::Unregistered => return None,
+        UseCaseClass::Minimal => RegisteredClass::Minimal,
+        UseCaseClass::Limited => RegisteredClass::Limited,
+        UseCaseClass::HighRisk => RegisteredClass::HighRisk,
+        UseCaseClass::Prohibited => RegisteredClass::Prohibited,
+    };
+    let provision = |provision: &String| LawReference { law: EU_AI_ACT.to_owned(), r#ref: provision.clone() };
+    Some(RegisteredUse {
+        id: given.id.clone(),
+        display_name: Bilingual { fr: given.id.clone(), en: given.id.clone() },
+        purpose: String::new(),
+        class,
+        provisions: given.provisions.iter().map(provision).collect(),
+    })
+}
+
+fn compare(test: &PolicyTest, decision: &Decision, path: &str, problems: &mut Vec<PolicyProblem>) {
+    let matched: Vec<&str> = decision.matched.iter().map(|entry| entry.rule.id.as_str()).collect();
+    let rules = if matched.is_empty() {
+        "no rule matched".to_owned()
+    } else {
+        format!("matched: {}", matched.join(", "))
+    };
+    let decided = wire_name(&decision.action);
+    let kinds: Vec<&str> = decision.findings.iter().map(|one| one.finding.kind.as_ref()).collect();
+    let found = if kinds.is_empty() {
+        "nothing was found".to_owned()
+    } else {
+        format!("found: {}", kinds.join(", "))
+    };
+    let hint = format!("Decided: {decided}; {rules}; {found}. Mend the rule or the test.");
+    if test.expect.action != decision.action {
+        let message =
+            format!("the test fails: expected {}, decided {decided}", wire_name(&test.expect.action));
+        problems.push(problem(format!("{path}.action"), message, hint.clone()));
+    }
+    let expected: HashSet<&str> = test.expect.rules.iter().map(String::as_str).collect();
+    if expected != matched.iter().copied().collect() {
+        let missing: Vec<&str> =
+            test.expect.rules.iter().map(String::as_str).filter(|id| !matched.contains(id)).collect();
+        let extra: Vec<&str> = matched.iter().copied().filter(|id| !expected.contains(id)).collect();
+        let mut parts = Vec::new();
+        if !missing.is_empty() {
+            parts.push(format!("did not match: {}", missing.join(", ")));
+        }
+        if !extra.is_empty() {
+            parts.push(format!("matched as well: {}", extra.join(", ")));
+        }
+        let message = format!("the test fails: {}", parts.join("; "));
+        problems.push(problem(format!("{path}.rules"), message, hint.clone()));
+    }
+    if let Some(expected) = &test.expect.output
+        && decision.output.as_ref() != Some(expected)
+    {
+        // The texts hold made-up identifiers at best, so the place is told and not what stands there.
+        let message = match &decision.output {
+            None => "the test fails: nothing leaves under the action decided".to_owned(),
+            Some(output) => {
+                let same = output.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count();
+                format!("the test fails: the output differs from character {} on", same + 1)
+            }
+        };
+        problems.push(problem(format!("{path}.output"), message, hint));
+    }
+}
+
+/// The name of an action as policies write it.
+fn wire_name(action: &impl Serialize) -> String {
+    match serde_json::to_value(action) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,427 @@
+//! A policy's detectors and rules in; what a request is matched against, or every problem, out.
+//!
+//! This is the part of the checks that engines repeat when they load a bundle.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+
+use novacrm_crds::compliance_policy::{
+    ActionType, EnforcementMode, FindingMatch, PolicyRule, RequestField, Surface, UseCaseClass,
+};
+
+use super::describe;
+use super::lattice::Effect;
+use super::law::{EU_AI_ACT, cite, resolve};
+use super::problem::{PolicyProblem, named, nearest, problem};
+use crate::bundle::{BundledPolicy, PolicyInfo, RuleInfo};
+use crate::detectors::{self, DetectorSet};
+
+/// All built-in detectors as one set, whatever policies use: overlaps between findings are then settled alike
+/// for every policy, so what one policy sees never depends on another.
+static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
+    let ids: Vec<&'static str> = detectors::catalogue().iter().map(|entry| entry.id.as_ref()).collect();
+    let set = DetectorSet::compile(ids.iter().copied(), &[]).ok();
+    let index = ids.into_iter().enumerate().map(|(index, id)| (id, index)).collect();
+    BuiltIn { set, index }
+});
+
+/// The built-in detectors, compiled.
+pub(crate) struct BuiltIn {
+    /// Absent if the catalogue does not compile, which its tests rule out; then every policy is refused.
+    set: Option<DetectorSet>,
+    index: HashMap<&'static str, usize>,
+}
+
+impl BuiltIn {
+    pub(crate) fn get() -> &'static Self {
+        &BUILT_IN
+    }
+
+    pub(crate) fn set(&self) -> Option<&DetectorSet> {
+        self.set.as_ref()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn index_of(&self, detector: &str) -> Option<usize> {
+        self.index.get(detector).copied()
+    }
+}
+
+/// A detector within one policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum DetectorIndex {
+    /// Place in the catalogue.
+    BuiltIn(usize),
+    /// Place in `spec.customDetectors`.
+    Custom(usize),
+}
+
+/// A policy, ready to decide.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    pub(crate) info: Arc<PolicyInfo>,
+    pub(crate) surfaces: Vec<Surface>,
+    /// The detectors it uses, with the score from which a finding counts.
+    pub(crate) uses: Vec<(DetectorIndex, f64)>,
+    /// Its own detectors.
+    pub(crate) custom: Option<DetectorSet>,
+    pub(crate) custom_index: HashMap<String, usize>,
+    pub(crate) rules: Vec<CompiledRule>,
+}
+
+/// A rule, ready to match.
+#[derive(Debug)]
+pub(crate) struct CompiledRule {
+    pub(crate) info: Arc<RuleInfo>,
+    pub(crate) effect: Effect,
+    pub(crate) weight: u8,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// Tests that must all hold.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) findings: Vec<FindingTest>,
+    pub(crate) context: Vec<ContextTest>,
+}
+
+/// At least so many findings of some detectors.
+#[derive(Debug)]
+pub(crate) struct FindingTest {
+    pub(crate) negated: bool,
+    /// The detectors, each with the score from which its findings count.
+    pub(crate) detectors: Vec<(DetectorIndex, f64)>,
+    pub(crate) at_least: usize,
+}
+
+/// A property of the request.
+#[derive(Debug)]
+pub(crate) struct ContextTest {
+    pub(crate) negated: bool,
+    pub(crate) test: ContextProperty,
+}
+
+/// What is asked of the request.
+#[derive(Debug)]
+pub(crate) enum ContextProperty {
+    Field { name: RequestField, values: Vec<String> },
+    UseCase { classes: Vec<UseCaseClass>, provisions: Vec<String> },
+}
+
+impl CompiledPolicy {
+    /// Compiles the part of a policy that decides.
+    ///
+    /// # Errors
+    /// Every problem, with its field path in the policy.
+    pub(crate) fn compile(policy: &BundledPolicy) -> Result<Self, Vec<PolicyProblem>> {
+        let mut problems = Vec::new();
+        if BuiltIn::get().set().is_none() {
+            problems.push(problem(
+                "spec.detectors",
+                "the built-in detectors of this build do not compile",
+                "Use another build; this one cannot inspect anything.",
+            ));
+        }
+        let (uses, custom_index) = compile_uses(policy, &mut problems);
+        let custom = compile_custom(policy, &mut problems);
+        let info = Arc::new(PolicyInfo {
+            namespace: policy.namespace.clone(),
+            name: policy.name.clone(),
+            version: policy.version.clone(),
+            mode: policy.enforcement.mode,
+            owner: policy.owner.clone(),
+        });
+        let mut ids = HashSet::new();
+        let mut rules = Vec::with_capacity(policy.rules.len());
+        for (index, rule) in policy.rules.iter().enumerate() {
+            let path = format!("spec.rules[{index}]");
+            if !ids.insert(rule.id.as_str()) {
+                problems.push(problem(
+                    format!("{path}.id"),
+                    format!("another rule of this policy has the id `{}`", named(&rule.id)),
+                    "Give each rule an id of its own; records refer to rules by it.",
+                ));
+            }
+            rules.push(compile_rule(rule, &path, &uses, &mut problems));
+        }
+        if problems.is_empty() {
+            let uses = uses.into_values().collect();
+            let surfaces = policy.surfaces.clone();
+            Ok(Self { info, surfaces, uses, custom, custom_index, rules })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Whether its actions are applied.
+    pub(crate) fn enforces(&self) -> bool {
+        self.info.mode == EnforcementMode::Enforce
+    }
+
+    /// Applies its actions whatever its mode, as its own tests want it.
+    pub(crate) fn enforce(&mut self) {
+        Arc::make_mut(&mut self.info).mode = EnforcementMode::Enforce;
+    }
+
+    pub(crate) fn applies_to(&self, surface: Surface) -> bool {
+        self.surfaces.is_empty() || self.surfaces.contains(&surface)
+    }
+
+    pub(crate) fn info(&self) -> &PolicyInfo {
+        &self.info
+    }
+
+    pub(crate) fn rules_for_people(&self) -> impl Iterator<Item = &RuleInfo> {
+        self.rules.iter().map(|rule| rule.info.as_ref())
+    }
+}
+
+/// Detectors that a policy uses: by id, their place and threshold.
+type Uses<'a> = BTreeMap<&'a str, (DetectorIndex, f64)>;
+
+/// Expands families. An exact id has the last word over a family that holds it.
+fn compile_uses<'a>(
+    policy: &'a BundledPolicy,
+    problems: &mut Vec<PolicyProblem>,
+) -> (Uses<'a>, HashMap<String, usize>) {
+    let catalogue = detectors::catalogue();
+    let mut uses = Uses::new();
+    let mut exact = HashSet::new();
+    let mut seen = HashSet::new();
+    for (index, detector) in policy.detectors.iter().enumerate() {
+        let path = format!("spec.detectors[{index}].id");
+        if !seen.insert(detector.id.as_str()) {
+            problems.push(problem(path, "this detector is listed twice", "Keep one of the two."));
+            continue;
+        }
+        let is_family = detector.id.ends_with(".*");
+        let mut known = false;
+        for entry in catalogue.matching(&detector.id) {
+            known = true;
+            let Some(place) = BuiltIn::get().index_of(entry.id.as_ref()) else { continue };
+            if is_family && exact.contains(entry.id.as_ref()) {
+                continue;
+            }
+            if !is_family {
+                exact.insert(entry.id.as_ref());
+            }
+            let threshold = (DetectorIndex::BuiltIn(place), detector.min_score);
+            uses.entry(entry.id.as_ref())
+                // Two families that overlap: the lower threshold sees more.
+                .and_modify(|held| {
+                    if !is_family || threshold.1 < held.1 {
+                        *held = threshold
+                    }
+                })
+                .or_insert(threshold);
+        }
+        if !known {
+            let ids = catalogue.iter().map(|entry| entry.id.as_ref());
+            let hint = match nearest(&detector.id, ids) {
+                Some(near) => format!("Did you mean `{near}`?"),
+                None => "Use an id of the detector catalogue, or a family such as `pii.*` or `secret.*`."
+                    .to_owned(),
+            };
+            problems.push(problem(path, format!("there is no detector `{}`", named(&detector.id)), hint));
+        }
+    }
+    let mut custom_index = HashMap::new();
+    for (index, custom) in policy.custom_detectors.iter().enumerate() {
+        if custom_index.insert(custom.id.clone(), index).is_some() {
+            problems.push(problem(
+                format!("spec.customDetectors[{index}].id"),
+                "another detector of this policy has this id",
+                "Give each detector an id of its own.",
+            ));
+        }
+        uses.insert(custom.id.as_str(), (DetectorIndex::Custom(index), 0.0));
+    }
+    (uses, custom_index)
+}
+
+fn compile_custom(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>) -> Option<DetectorSet> {
+    let before = problems.len();
+    for (index, custom) in policy.custom_detectors.iter().enumerate() {
+        if let Err(error) = detectors::compile_pattern(&custom.pattern) {
+            problems.push(problem(
+                format!("spec.customDetectors[{index}].pattern"),
+                error.to_string(),
+                "Use a smaller expression: bounded repetitions, few alternatives, no look-around or back-references.",
+            ));
+        }
+    }
+    if policy.custom_detectors.is_empty() || problems.len() > before {
+        return None;
+    }
+    match DetectorSet::compile(std::iter::empty(), &policy.custom_detectors) {
+        Ok(set) => Some(set),
+        Err(error) => {
+            let hint = "Mend or remove the detector.";
+            problems.push(problem("spec.customDetectors", error.to_string(), hint));
+            None
+        }
+    }
+}
+
+fn compile_rule(
+    rule: &PolicyRule,
+    path: &str,
+    uses: &Uses<'_>,
+    problems: &mut Vec<PolicyProblem>,
+) -> CompiledRule {
+    let transforms = matches!(rule.action.r#type, ActionType::Mask | ActionType::Redact);
+    let mut groups = Vec::with_capacity(rule.when.any.len());
+    for (position, group) in rule.when.any.iter().enumerate() {
+        let path = format!("{path}.when.any[{position}]");
+        let mut compiled = Group { findings: Vec::new(), context: Vec::new() };
+        for (position, leaf) in group.all.iter().enumerate() {
+            let path = format!("{path}.all[{position}]");
+            if let Some(finding) = &leaf.finding {
+                let detectors = compile_detectors(finding, &format!("{path}.finding"), uses, problems);
+                let at_least = usize::try_from(finding.at_least).unwrap_or(usize::MAX);
+                compiled.findings.push(FindingTest { negated: leaf.not, detectors, at_least });
+            }
+            if let Some(field) = &leaf.field {
+                check_field(field.name, &field.r#in, &format!("{path}.field"), problems);
+                let test = ContextProperty::Field { name: field.name, values: field.r#in.clone() };
+                compiled.context.push(ContextTest { negated: leaf.not, test });
+            }
+            if let Some(use_case) = &leaf.use_case {
+                for (index, provision) in use_case.provisions.iter().enumerate() {
+                    check_provision(provision, &format!("{path}.useCase.provisions[{index}]"), problems);
+                }
+                let test = ContextProperty::UseCase {
+                    classes: use_case.classes.clone(),
+                    provisions: use_case.provisions.clone(),
+                };
+                compiled.context.push(ContextTest { negated: leaf.not, test });
+            }
+        }
+        if transforms && !compiled.findings.iter().any(|test| !test.negated) {
+            problems.push(problem(
+                format!("{path}.all"),
+                "mask and redact change findings, and this group names none",
+                "Add a finding that is not negated, or choose flag, requireApproval or block.",
+            ));
+        }
+        groups.push(compiled);
+    }
+    let mut references = Vec::with_capacity(rule.references.len());
+    for (index, reference) in rule.references.iter().enumerate() {
+        match cite(reference) {
+            Some(citation) => references.push(citation),
+            None => problems.push(unknown_reference(
+                &reference.law,
+                &reference.r#ref,
+                &format!("{path}.references[{index}]"),
+            )),
+        }
+    }
+    for (text, language) in [(&rule.description.fr, "fr"), (&rule.description.en, "en")] {
+        if text.trim().is_empty() {
+            problems.push(problem(
+                format!("{path}.description.{language}"),
+                "the description is empty",
+                "Say what the rule demands and why; people whose text it stops read it.",
+            ));
+        }
+    }
+    CompiledRule {
+        info: Arc::new(RuleInfo {
+            id: rule.id.clone(),
+            severity: rule.severity,
+            action: rule.action.r#type,
+            description: rule.description.clone(),
+            condition: describe::condition(&rule.when),
+            risks_covered: rule.risks_covered.clone(),
+            references,
+        }),
+        effect: Effect::from(&rule.action),
+        weight: rule.risk_weight,
+        groups,
+    }
+}
+
+fn compile_detectors(
+    finding: &FindingMatch,
+    path: &str,
+    uses: &Uses<'_>,
+    problems: &mut Vec<PolicyProblem>,
+) -> Vec<(DetectorIndex, f64)> {
+    let mut detectors = BTreeMap::new();
+    for (index, wanted) in finding.detectors.iter().enumerate() {
+        let prefix = wanted.strip_suffix('*').filter(|prefix| prefix.ends_with('.'));
+        let before = detectors.len();
+        let mut known = false;
+        for (id, (place, threshold)) in uses {
+            if *id == wanted || prefix.is_some_and(|prefix| id.starts_with(prefix)) {
+                known = true;
+                detectors.insert(*place, threshold.max(finding.min_score));
+            }
+        }
+        if !known {
+            let hint = match nearest(wanted, uses.keys().copied()) {
+                Some(near) => format!("Did you mean `{near}`?"),
+                None => "List it in spec.detectors or define it in spec.customDetectors.".to_owned(),
+            };
+            problems.push(problem(
+                format!("{path}.detectors[{index}]"),
+                format!("the policy does not use a detector `{}`", named(wanted)),
+                hint,
+            ));
+        } else if detectors.len() == before {
+            problems.push(problem(
+                format!("{path}.detectors[{index}]"),
+                "the detectors before it in this list cover it already",
+                "Remove it.",
+            ));
+        }
+    }
+    detectors.into_iter().collect()
+}
+
+/// Fields with a closed set of values must not name others: such a rule would never match, or always.
+fn check_field(name: RequestField, values: &[String], path: &str, problems: &mut Vec<PolicyProblem>) {
+    let allowed: &[&str] = match name {
+        RequestField::Surface => &["prompt.input", "prompt.output", "crm.note"],
+        RequestField::Locale => &["fr", "en"],
+        RequestField::UseCase | RequestField::Purpose | RequestField::Role => return,
+    };
+    for (index, value) in values.iter().enumerate() {
+        if !allowed.contains(&value.as_str()) {
+            problems.push(problem(
+                format!("{path}.in[{index}]"),
+                "the field never has this value",
+                format!("Use one of: {}.", allowed.join(", ")),
+            ));
+        }
+    }
+}
+
+/// A provision that a leaf or a test names belongs to the AI Act.
+pub(crate) fn check_provision(provision: &str, path: &str, problems: &mut Vec<PolicyProblem>) {
+    if resolve(EU_AI_ACT, provision).is_none() {
+        problems.push(unknown_reference(EU_AI_ACT, provision, path));
+    }
+}
+
+/// The problem of a reference that the law catalogue does not hold.
+pub(crate) fn unknown_reference(law: &str, provision: &str, path: &str) -> PolicyProblem {
+    let laws: Vec<&str> = super::law::laws().map(|law| law.id.as_str()).collect();
+    let Some(known) = super::law::laws().find(|known| known.id == law) else {
+        let hint = match nearest(law, laws.iter().copied()) {
+            Some(near) => format!("Did you mean `{near}`?"),
+            None => format!("Use one of: {}.", laws.join(", ")),
+        };
+        return problem(path, format!("the law catalogue holds no law `{}`", named(law)), hint);
+    };
+    let refs: Vec<&str> = known.provisions.iter().map(|entry| entry.r#ref.as_str()).collect();
+    let hint = match nearest(provision, refs.iter().copied()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None => format!("Use one of: {}.", refs.join(", ")),
+    };
+    problem(path, format!("the law catalogue holds no provision `{}` of `{law}`", named(provision)), hint)
+}

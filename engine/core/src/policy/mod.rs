@@ -1,0 +1,21 @@
+//! Text of manifests in; checked policies, or every problem with its place, out.
+//!
+//! The same checks serve the command line, the operator and (for what decides) the engine: [`read_manifests`]
+//! reads files with line and column, [`check`] judges one policy, [`check_update`] its growth.
+
+mod check;
+pub(crate) mod compile;
+mod describe;
+pub mod lattice;
+pub mod law;
+mod manifest;
+pub(crate) mod problem;
+mod schema;
+mod source;
+pub(crate) mod words;
+
+pub use check::{CheckedPolicy, Scope, check, check_tenant, check_update};
+pub use compile::CompiledPolicy;
+pub use manifest::{Located, Manifest, Review, read_manifests, review};
+pub use problem::PolicyProblem;
+pub use source::{MAX_DEPTH, MAX_NODES, MAX_SOURCE_BYTES, Positions};

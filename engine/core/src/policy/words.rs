@@ -1,0 +1,142 @@
+//! Names of the product's own things in; the words people use for them, in French and English, out.
+
+use novacrm_crds::Bilingual;
+use novacrm_crds::compliance_policy::{RequestField, UseCaseClass};
+
+use crate::detectors;
+
+/// A thing that can be counted, in both languages.
+struct Noun {
+    kind: &'static str,
+    fr: [&'static str; 2],
+    en: [&'static str; 2],
+}
+
+/// Types of findings. Others are named by the catalogue's description of their detector, or by their type.
+const NOUNS: [Noun; 9] = [
+    Noun {
+        kind: "EMAIL",
+        fr: ["adresse e-mail", "adresses e-mail"],
+        en: ["e-mail address", "e-mail addresses"],
+    },
+    Noun {
+        kind: "PHONE",
+        fr: ["numéro de téléphone", "numéros de téléphone"],
+        en: ["phone number", "phone numbers"],
+    },
+    Noun { kind: "IBAN", fr: ["IBAN", "IBAN"], en: ["IBAN", "IBANs"] },
+    Noun {
+        kind: "CARD",
+        fr: ["numéro de carte bancaire", "numéros de carte bancaire"],
+        en: ["payment card number", "payment card numbers"],
+    },
+    Noun {
+        kind: "NIR_FR",
+        fr: ["numéro de sécurité sociale (NIR)", "numéros de sécurité sociale (NIR)"],
+        en: ["French social security number (NIR)", "French social security numbers (NIR)"],
+    },
+    Noun { kind: "SIREN_FR", fr: ["numéro SIREN", "numéros SIREN"], en: ["SIREN number", "SIREN numbers"] },
+    Noun { kind: "SIRET_FR", fr: ["numéro SIRET", "numéros SIRET"], en: ["SIRET number", "SIRET numbers"] },
+    Noun {
+        kind: "VAT_FR",
+        fr: ["numéro de TVA", "numéros de TVA"],
+        en: ["French VAT number", "French VAT numbers"],
+    },
+    Noun { kind: "IP", fr: ["adresse IP", "adresses IP"], en: ["IP address", "IP addresses"] },
+];
+
+/// So many findings of a type, such as `2 adresses e-mail`.
+pub(crate) fn counted(kind: &str, count: usize) -> Bilingual {
+    let name = name_of_kind(kind, count);
+    Bilingual { fr: format!("{count} {}", name.fr), en: format!("{count} {}", name.en) }
+}
+
+/// A type of finding in words. French takes the singular below 2, English for 1 alone.
+fn name_of_kind(kind: &str, count: usize) -> Bilingual {
+    let plural_fr = usize::from(count > 1);
+    let plural_en = usize::from(count != 1);
+    if let Some(noun) = NOUNS.iter().find(|noun| noun.kind == kind) {
+        let form =
+            |forms: [&str; 2], plural: usize| forms.get(plural).copied().unwrap_or_default().to_owned();
+        return Bilingual { fr: form(noun.fr, plural_fr), en: form(noun.en, plural_en) };
+    }
+    match kind.strip_prefix("SECRET_") {
+        Some(which) => {
+            let which = which.replace('_', " ").to_lowercase();
+            Bilingual {
+                fr: format!("secret{} d’accès ({which})", if plural_fr == 1 { "s" } else { "" }),
+                en: format!("access secret{} ({which})", if plural_en == 1 { "s" } else { "" }),
+            }
+        }
+        None => Bilingual {
+            fr: format!("élément{} de type {kind}", if plural_fr == 1 { "s" } else { "" }),
+            en: format!("element{} of type {kind}", if plural_en == 1 { "s" } else { "" }),
+        },
+    }
+}
+
+/// A detector or a family of them in words.
+pub(crate) fn name_of_detector(id: &str) -> Bilingual {
+    match id {
+        "pii.*" => return both("donnée personnelle", "personal data"),
+        "secret.*" => return both("secret d’accès", "access secret"),
+        "custom.*" => return both("élément propre à la politique", "element of the policy’s own"),
+        _ => {}
+    }
+    match detectors::catalogue().get(id) {
+        Some(entry) => name_of_kind(&entry.kind, 1),
+        None => both(id, id),
+    }
+}
+
+/// A legal class in words, after «l’usage est …».
+pub(crate) fn name_of_class(class: UseCaseClass) -> Bilingual {
+    match class {
+        UseCaseClass::Unregistered => both("non déclaré au registre", "not registered"),
+        UseCaseClass::Minimal => both("à risque minimal", "of minimal risk"),
+        UseCaseClass::Limited => both("soumis à transparence", "subject to transparency duties"),
+        UseCaseClass::HighRisk => both("à haut risque", "high-risk"),
+        UseCaseClass::Prohibited => both("interdit", "prohibited"),
+    }
+}
+
+/// A field of the request in words.
+pub(crate) fn name_of_field(field: RequestField) -> Bilingual {
+    match field {
+        RequestField::Surface => both("le canal", "the channel"),
+        RequestField::UseCase => both("l’usage", "the use"),
+        RequestField::Purpose => both("la finalité", "the purpose"),
+        RequestField::Role => both("le rôle", "the role"),
+        RequestField::Locale => both("la langue", "the language"),
+    }
+}
+
+/// A value of a field in words.
+pub(crate) fn name_of_value(field: RequestField, value: &str) -> Bilingual {
+    match (field, value) {
+        (RequestField::Surface, "prompt.input") => both("question à un modèle", "question to a model"),
+        (RequestField::Surface, "prompt.output") => both("réponse d’un modèle", "answer of a model"),
+        (RequestField::Surface, "crm.note") => both("note du CRM", "CRM note"),
+        (RequestField::Locale, "fr") => both("français", "French"),
+        (RequestField::Locale, "en") => both("anglais", "English"),
+        _ => Bilingual { fr: format!("« {value} »"), en: format!("“{value}”") },
+    }
+}
+
+/// The same text once per language.
+pub(crate) fn both(fr: &str, en: &str) -> Bilingual {
+    Bilingual { fr: fr.to_owned(), en: en.to_owned() }
+}
+
+/// «a, b et c», “a, b and c”; with `or`, «a, b ou c», “a, b or c”.
+pub(crate) fn list(parts: &[Bilingual], or: bool) -> Bilingual {
+    let join = |parts: Vec<&str>, last: &str| match parts.split_last() {
+        None => String::new(),
+        Some((only, [])) => (*only).to_owned(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+    };
+    Bilingual {
+        fr: join(parts.iter().map(|part| part.fr.as_str()).collect(), if or { "ou" } else { "et" }),
+        en: join(parts.iter().map(|part| part.en.as_str()).collect(), if or { "or" } else { "and" }),
+    }
+}
