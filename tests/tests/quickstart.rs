@@ -206,8 +206,8 @@ async fn the_audit_log_verifies_and_names_what_was_changed(system: &System) {
     let migrator = system.secret("novacrm-database", "audit-migration-url").unwrap();
     let mut connection = sqlx::Connection::connect(&migrator).await.map(|c: sqlx::PgConnection| c).unwrap();
     let changed = sqlx::query(
-        "UPDATE records SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), '\"surface\"', '\"surfacf\"'), 'UTF8') \
-         WHERE id = (SELECT id FROM records ORDER BY id LIMIT 1)",
+        "UPDATE audit_record SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"surface\"', '\"surfacf\"'), 'UTF8') \
+         WHERE n = (SELECT min(n) FROM audit_record)",
     )
     .execute(&mut connection)
     .await
