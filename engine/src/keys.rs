@@ -1,6 +1,7 @@
 //! The engine's keys: `NOVACRM_KEYS_DIR` in, typed keys out; nothing of them is ever shown.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,7 +25,7 @@ pub struct Keys {
     /// For kept answers.
     pub reply: ReplyKey,
     /// For checkpoints.
-    pub signing: CheckpointKey,
+    pub signing: Arc<CheckpointKey>,
 }
 
 /// Why a key cannot be used.
@@ -71,7 +72,7 @@ impl Keys {
             fingerprint: FingerprintKey::new(*symmetric(dir, "fingerprint.key")?),
             commitment: CommitmentKey::new(*symmetric(dir, "commitment.key")?),
             reply: ReplyKey::new(&symmetric(dir, "reply.key")?),
-            signing,
+            signing: Arc::new(signing),
         })
     }
 }

@@ -4,4 +4,9 @@
 //! this order. `main.rs` only calls [`cli`].
 
 pub mod audit;
+pub mod bundle;
+pub mod cli;
+pub mod http;
 pub mod keys;
+pub mod metrics;
+pub mod server;

@@ -8,11 +8,11 @@
 //! broke. That is the safe side: a record without an answer, never an answer without a record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use novacrm_engine_core::record::EncodedRecord;
 use novacrm_engine_core::record::commitment::Salt;
+use prometheus_client::metrics::gauge::Gauge;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
@@ -79,16 +79,19 @@ pub trait Observe: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Appender {
     queue: mpsc::Sender<Waiting>,
-    depth: Arc<AtomicI64>,
+    depth: Gauge,
 }
 
 impl Appender {
-    /// Starts the writer. It ends when the last [`Appender`] is dropped and what waits is written.
+    /// Starts the writer, which keeps `depth` at the number of requests that wait. It ends when the last [`Appender`] is dropped and what waits is written.
     #[must_use]
-    pub fn start(database: Database, observe: impl Observe) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        database: Database,
+        depth: Gauge,
+        observe: impl Observe,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let depth = Arc::new(AtomicI64::new(0));
-        let writer = Writer { database, connection: None, observe, depth: Arc::clone(&depth) };
+        let writer = Writer { database, connection: None, observe, depth: depth.clone() };
         (Self { queue, depth }, tokio::spawn(writer.run(waiting)))
     }
 
@@ -103,14 +106,8 @@ impl Appender {
             mpsc::error::TrySendError::Full(_) => AuditError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => AuditError::Closed,
         })?;
-        self.depth.fetch_add(1, Ordering::Relaxed);
+        self.depth.inc();
         answered.await.map_err(|_| AuditError::Closed)?
-    }
-
-    /// How many requests wait for their record.
-    #[must_use]
-    pub fn depth(&self) -> Arc<AtomicI64> {
-        Arc::clone(&self.depth)
     }
 }
 
@@ -118,7 +115,7 @@ struct Writer<O> {
     database: Database,
     connection: Option<PgConnection>,
     observe: O,
-    depth: Arc<AtomicI64>,
+    depth: Gauge,
 }
 
 impl<O: Observe> Writer<O> {
@@ -174,7 +171,7 @@ impl<O: Observe> Writer<O> {
             Ok::<_, AuditError>((connection, written))
         };
         let outcome = tokio::time::timeout(WRITE_TIMEOUT, writing).await.unwrap_or(Err(AuditError::TimedOut));
-        self.depth.fetch_sub(i64::try_from(count).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.depth.dec_by(i64::try_from(count).unwrap_or(i64::MAX));
         // A waiter that is gone (its client hung up) needs no answer; its record stands.
         match outcome {
             Ok((connection, written)) => {

@@ -4,6 +4,7 @@
 //! connection that holds the lock, so an engine that lost the lock cannot write. State is a right edge of the
 //! tree, resumed from the last checkpoint and the entries behind it; a crash at any point loses nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use novacrm_engine_core::record::log::{CheckpointKey, CheckpointVerifier, Frontier, Hash};
@@ -26,7 +27,7 @@ const STEP: i64 = 5000;
 /// Sequences until `shutdown`. Failures are logged and tried again.
 pub async fn run(
     database: Database,
-    key: CheckpointKey,
+    key: Arc<CheckpointKey>,
     sequenced: impl Fn(u64) + Send + 'static,
     shutdown: CancellationToken,
 ) {
