@@ -11,7 +11,9 @@ import { useI18n } from '@/lib/i18n';
 export default function HomePage() {
   const router = useRouter();
   const { t } = useI18n();
-  useEffect(() => router.replace(HOME), [router]);
+  useEffect(() => {
+    router.replace(HOME);
+  }, [router]);
   return (
     <main className="mx-auto max-w-6xl p-6">
       <DocumentTitle title={t('contacts.title')} />

@@ -37,6 +37,11 @@ export function initials(person: { first_name: string; last_name: string }): str
   return [person.first_name, person.last_name].map((name) => Array.from(name.trim())[0] ?? '').join('').toUpperCase();
 }
 
+/** An identifier, such as `customer-service` or `API_KEY`, as words. */
+export function spellOut(identifier: string): string {
+  return identifier.replace(/[-_]+/g, ' ');
+}
+
 /** `sha256:` and the first twelve digits: enough to compare by eye. */
 export function shortDigest(digest: string): string {
   return digest.replace(/^(sha256:[0-9a-f]{12})[0-9a-f]+$/, '$1…');

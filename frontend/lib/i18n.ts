@@ -2,7 +2,7 @@
 
 import { useMemo } from 'react';
 import type { Bilingual, Language } from './api/types';
-import { formatNumber } from './format';
+import { formatNumber, spellOut } from './format';
 import type { MessageKey, PluralKey, Values } from './messages';
 import { format, isMessageKey, messages, pluralKey } from './messages';
 import { useLanguage } from './preferences';
@@ -30,7 +30,7 @@ export function translation(language: Language): Translation {
     findingName: (type) => {
       const key = `finding.${type}`;
       if (isMessageKey(key)) return t(key);
-      const words = type.replace(/^SECRET_/, '').replaceAll('_', ' ').toLowerCase();
+      const words = spellOut(type.replace(/^SECRET_/, '')).toLowerCase();
       return type.startsWith('SECRET_') ? t('finding.secret', { kind: words }) : words;
     },
   };

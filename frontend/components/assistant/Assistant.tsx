@@ -13,7 +13,7 @@ import { useContact } from '@/hooks/useContacts';
 import { useAssess, usePolicies } from '@/hooks/useGovernance';
 import { useIdempotencyKey } from '@/hooks/useIdempotencyKey';
 import type { Assessment, AssessmentRequest, UseCase } from '@/lib/api/types';
-import { fullName } from '@/lib/format';
+import { fullName, spellOut } from '@/lib/format';
 import { useI18n } from '@/lib/i18n';
 import { wellFormed } from '@/lib/spans';
 import { Verdict } from './Verdict';
@@ -83,7 +83,7 @@ export function Assistant({ contactId }: { contactId: string | null }) {
   return (
     <>
       <PageTitle title={t('assistant.title')} lead={t('assistant.lead')} />
-      <div className="grid items-start gap-6 lg:grid-cols-[minmax(0,5fr)_minmax(0,6fr)]">
+      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-6 lg:grid-cols-[minmax(0,5fr)_minmax(0,6fr)]">
         <form noValidate onSubmit={submit} className="card flex flex-col gap-5 p-5 lg:sticky lg:top-20">
           <AboutContact contactId={contactId} />
           {policies.isError && <ErrorNotice error={policies.error} onRetry={() => void policies.refetch()} />}
@@ -180,7 +180,7 @@ function AboutUseCase({ useCase }: { useCase: UseCase | undefined }) {
       </p>
       {useCase.purpose && (
         <p className="text-ink-soft">
-          {t('assistant.purpose')} {useCase.purpose}
+          {t('assistant.purpose')} {spellOut(useCase.purpose)}
         </p>
       )}
       <References references={useCase.provisions} />

@@ -18,8 +18,11 @@ import { segments } from '@/lib/spans';
 export function Verdict({ prompt, assessment }: { prompt: string; assessment: Assessment }) {
   const { t, pick } = useI18n();
   const card = useRef<HTMLElement>(null);
-  // On a small screen the verdict is below the form.
-  useEffect(() => card.current?.scrollIntoView({ block: 'nearest' }), []);
+  useEffect(() => {
+    // On a small screen the verdict is below the form, out of sight.
+    const top = card.current?.getBoundingClientRect().top ?? 0;
+    if (top > window.innerHeight / 2) card.current?.scrollIntoView();
+  }, []);
 
   return (
     <section ref={card} aria-labelledby="verdict" className="card flex scroll-mt-20 flex-col gap-7 p-5">

@@ -67,7 +67,7 @@ export function ContactRecord({ id }: { id: string }) {
           </p>
         )}
       </div>
-      <div className="grid items-start gap-6 lg:grid-cols-[minmax(0,5fr)_minmax(0,7fr)]">
+      <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-6 lg:grid-cols-[minmax(0,5fr)_minmax(0,7fr)]">
         <section aria-labelledby="details" className="card p-5">
           <div className="mb-4 flex items-center justify-between gap-3">
             <h2 id="details" className="text-lg font-semibold">

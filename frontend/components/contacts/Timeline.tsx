@@ -69,8 +69,11 @@ function Entry({ entry }: { entry: TimelineEntry }) {
 function InteractionEntry({ at, interaction }: { at: string; interaction: Interaction }) {
   const { t } = useI18n();
   const { kind, direction, subject, body } = interaction;
+  const label = t(`timeline.kind.${kind}`);
+  // Nobody sends or receives a meeting or a note.
+  const directed = kind !== 'meeting' && kind !== 'note';
   return (
-    <Item icon={ICONS[kind]} at={at} label={`${t(`timeline.kind.${kind}`)} · ${t(`timeline.direction.${direction}`)}`}>
+    <Item icon={ICONS[kind]} at={at} label={directed ? `${label} · ${t(`timeline.direction.${direction}`)}` : label}>
       <p className="font-medium">{subject}</p>
       {body && <p className="mt-1 whitespace-pre-line text-ink-soft">{body}</p>}
     </Item>

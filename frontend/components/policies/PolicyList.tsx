@@ -7,7 +7,7 @@ import { PageTitle } from '@/components/ui/PageTitle';
 import { Empty, ErrorNotice, Loading } from '@/components/ui/states';
 import { usePolicies } from '@/hooks/useGovernance';
 import type { PolicyView, RuleView, UseCase } from '@/lib/api/types';
-import { formatList, shortDigest } from '@/lib/format';
+import { formatList, shortDigest, spellOut } from '@/lib/format';
 import { useI18n } from '@/lib/i18n';
 
 export function PolicyList() {
@@ -55,7 +55,7 @@ function Policy({ view }: { view: PolicyView }) {
             {policy.name}
           </h2>
           <Badge tone="neutral">{t('policies.version', { version: policy.version })}</Badge>
-          <Badge tone={shadow ? 'info' : 'ok'} icon={shadow ? 'mask' : 'check'}>
+          <Badge tone={shadow ? 'info' : 'ok'} icon={shadow ? 'eye' : 'check'}>
             {t(shadow ? 'policies.mode.shadow' : 'policies.mode.enforce')}
           </Badge>
           <span className="text-sm text-ink-faint sm:ml-auto">{tn('policies.rules', rules.length)}</span>
@@ -90,7 +90,7 @@ function Rule({ rule }: { rule: RuleView }) {
             <ActionBadge action={rule.action} />
           </Term>
           {rule.risks_covered.length > 0 && (
-            <Term name={t('policies.risks')}>{formatList(rule.risks_covered, language)}</Term>
+            <Term name={t('policies.risks')}>{formatList(rule.risks_covered.map(spellOut), language)}</Term>
           )}
         </dl>
       </div>
@@ -126,7 +126,7 @@ function UseCases({ useCases }: { useCases: UseCase[] }) {
               <ClassBadge value={useCase.class} />
             </div>
             <p className="mb-3 mt-2 text-ink-soft">
-              {t('assistant.purpose')} {useCase.purpose}
+              {t('assistant.purpose')} {spellOut(useCase.purpose)}
             </p>
             <References references={useCase.provisions} />
           </li>

@@ -36,8 +36,7 @@ export function AppShell({ session, children }: { session: Session; children: Re
         <div className="mx-auto flex max-w-6xl flex-wrap items-center gap-x-6 px-4 sm:px-6">
           <Link href={HOME} className="flex min-h-14 items-center gap-2.5 font-semibold tracking-tight">
             <Logo className="size-7" />
-            <span>{t('app.name')}</span>
-            <span className="sr-only">–</span>
+            <span className="sr-only min-[400px]:not-sr-only">{t('app.name')}</span>
             <span className="hidden text-sm font-normal text-ink-faint lg:inline">{session.tenant.name}</span>
           </Link>
           <nav aria-label={t('app.navigation')} className="order-last -mx-2 w-full sm:order-none sm:mx-0 sm:w-auto">
@@ -47,7 +46,7 @@ export function AppShell({ session, children }: { session: Session; children: Re
                   <Link
                     href={href}
                     aria-current={pathname.startsWith(href) ? 'page' : undefined}
-                    className="flex min-h-12 items-center justify-center gap-1.5 border-b-2 border-transparent px-2 text-sm font-medium text-ink-soft hover:text-ink aria-[current=page]:border-accent aria-[current=page]:text-accent sm:min-h-14 sm:px-3"
+                    className="flex min-h-12 items-center justify-center gap-1.5 border-b-2 border-transparent px-2 text-sm font-medium whitespace-nowrap text-ink-soft hover:text-ink aria-[current=page]:border-accent aria-[current=page]:text-accent sm:min-h-14 sm:px-3"
                   >
                     <Icon name={icon} className="hidden size-4.5 min-[400px]:block" />
                     {t(label)}

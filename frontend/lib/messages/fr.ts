@@ -35,7 +35,7 @@ export const fr = {
   'login.logout': 'Se déconnecter',
   'login.benefit.govern': 'Chaque prompt passe par vos règles de conformité avant de partir.',
   'login.benefit.explain': 'Chaque décision est expliquée, avec la règle et l’article de loi.',
-  'login.benefit.prove': 'Chaque décision est inscrite dans un journal d’audit infalsifiable.',
+  'login.benefit.prove': 'Chaque décision est inscrite dans un journal d’audit où toute altération se voit.',
 
   'session.expired.title': 'Votre session a expiré',
   'session.expired.text': 'Reconnectez-vous pour continuer. Ce que vous avez saisi sur cette page est conservé.',
