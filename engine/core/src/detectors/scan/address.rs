@@ -9,6 +9,8 @@ const MAX_LOCAL: usize = 64;
 const MAX_DOMAIN: usize = 255;
 /// Endings of file names that are no top-level domains: `logo@2x.png` is no address.
 const FILE_ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "json", "html"];
+/// French words that end in an apostrophe before a vowel.
+const ELISIONS: [&str; 9] = ["c", "d", "j", "l", "m", "n", "qu", "s", "t"];
 
 impl Scan<'_> {
     /// An address around the `@` at `at`: a dot-atom (RFC 5322, section 3.4.1; letters of any script, RFC 6531)
@@ -23,11 +25,16 @@ impl Scan<'_> {
             start = place;
         }
         // What may open a quotation or a list is not taken for part of the name, though the standard allows it.
-        let name = self.slice(&(start..at));
-        let trimmed = name.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
-        start += name.len() - trimmed.len();
-        if let Some(cut) = trimmed.rfind(['/', '=', '`', '{', '|', '}', '?', '&', '\'']) {
+        if let Some(cut) = self.slice(&(start..at)).rfind(['/', '=', '`', '{', '|', '}', '?', '&']) {
             start += cut + 1;
+        }
+        let name = self.slice(&(start..at));
+        start += name.len() - name.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_').len();
+        // «l'adresse d'anne@…» is French, «o'brien@…» is a name.
+        if let Some((article, _)) = self.slice(&(start..at)).split_once('\'')
+            && ELISIONS.iter().any(|elision| article.eq_ignore_ascii_case(elision))
+        {
+            start += article.len() + 1;
         }
         let name = self.slice(&(start..at));
         let Some(after) = self.text.get(at + 1..) else { return };

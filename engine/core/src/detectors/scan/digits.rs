@@ -156,7 +156,8 @@ impl Scan<'_> {
         } else {
             return;
         };
-        if key.is_empty() && (window.is_tied || window.has_twin) {
+        // More digits behind it are a wrong key, or another number altogether.
+        if key.is_empty() && (window.is_tied || !window.is_all) {
             return;
         }
         self.found(Structure::Nir, window.range.clone(), form, window.text());
