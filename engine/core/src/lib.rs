@@ -9,6 +9,7 @@ pub mod detectors;
 mod finding;
 pub mod pipeline;
 pub mod policy;
+pub mod record;
 pub mod risk;
 pub mod text;
 pub mod transform;

@@ -1,0 +1,201 @@
+//! `POST /v1/analyze`: a text in; what was decided out, after its record is durable.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use novacrm_engine_core::pipeline::{self, Decision};
+use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, MAX_TEXT_BYTES};
+use novacrm_service::problem::{Json, Problem, ProblemBody, Text};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Decider, Engine, audit_unavailable, convert, record};
+use crate::audit::append::{Appended, NewRecord, NewReply};
+use crate::audit::read::{Kept, kept_reply};
+use crate::audit::reply::KEPT;
+use crate::bundle::InForce;
+
+/// Longest identifier of a use of AI, a purpose or a role.
+const MAX_NAME: usize = 128;
+/// Longest reference to a person.
+const MAX_REFERENCE: usize = 256;
+
+/// Decide on a text. The decision is recorded durably before it is answered.
+#[utoipa::path(post, path = "/v1/analyze", request_body = AnalyzeRequest, responses(
+    (status = 200, description = "What was decided", body = AnalyzeResponse),
+    (status = 400, description = "Not JSON, or not UTF-8", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "Only the tenant's API may ask", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`bundle_behind`, `request_id_reused` or `request_id_spent`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is longer than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "A field is unknown or not valid", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`audit_unavailable` or `no_bundle`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn analyze(
+    _: Decider,
+    State(engine): State<Arc<Engine>>,
+    Json(request): Json<AnalyzeRequest>,
+) -> Result<Json<AnalyzeResponse>, Problem> {
+    validate(&request)?;
+    let in_force = engine.in_force()?;
+    if let Some(minimum) = request.minimum_sequence.filter(|minimum| *minimum > in_force.bundle.sequence()) {
+        return Err(behind(minimum, in_force.bundle.sequence()));
+    }
+    // A request with an id is recognised by its fields; the order they were sent in is without meaning.
+    let fields = match request.request_id {
+        Some(_) => serde_json::to_vec(&request).map_err(internal)?,
+        None => Vec::new(),
+    };
+    let request = Arc::new(request);
+    let started = Instant::now();
+    let decision = decide(&engine, &in_force, &request).await;
+    let took = started.elapsed();
+
+    let decided_at = OffsetDateTime::now_utc();
+    let id = Uuid::now_v7();
+    let (entry, salts) =
+        record::of(id, decided_at, &engine.tenant, &request, &decision, &in_force.bundle, &engine.keys.commitment);
+    let encoded = entry.encode().map_err(internal)?;
+    let response = convert::response(id, decided_at, decision, &in_force.bundle);
+    let reply = match request.request_id {
+        None => None,
+        Some(request_id) => {
+            let answer = serde_json::to_vec(&response).map_err(internal)?;
+            Some(NewReply {
+                request_id,
+                body_mac: engine.keys.reply.body_mac(&fields),
+                sealed: engine.keys.reply.seal(request_id, &answer).map_err(internal)?,
+                expires_at: decided_at + KEPT,
+            })
+        }
+    };
+    let appended = engine.appender.append(NewRecord { id, encoded, salts, reply }).await;
+    match (appended.map_err(|error| audit_unavailable(&error))?, request.request_id) {
+        (Appended::Duplicate, Some(request_id)) => replay(&engine, request_id, &fields).await.map(Json),
+        _ => {
+            engine.metrics.decided(response.action, response.findings.len(), response.uninspected, took);
+            Ok(Json(response))
+        }
+    }
+}
+
+/// Decides off the async threads and within the time budget.
+async fn decide(engine: &Engine, in_force: &Arc<InForce>, request: &Arc<AnalyzeRequest>) -> Decision {
+    let uninspected = |why| pipeline::uninspected(&in_force.bundle, &convert::request(request), why);
+    if request.text.len() > MAX_TEXT_BYTES {
+        return uninspected(pipeline::Uninspected::TooLarge);
+    }
+    let stale = is_stale(engine, in_force);
+    let inspecting = async {
+        let permit = Arc::clone(&engine.inspections).acquire_owned().await.ok()?;
+        let (in_force, request, keys) = (Arc::clone(in_force), Arc::clone(request), Arc::clone(&engine.keys));
+        let inspection = tokio::task::spawn_blocking(move || {
+            // An inspection that overruns its time keeps its place, so that many of them cannot pile up.
+            let _permit = permit;
+            let asked = convert::request(&request);
+            if stale {
+                pipeline::analyze_stale(&in_force.bundle, &asked, &keys.fingerprint)
+            } else {
+                pipeline::analyze(&in_force.bundle, &asked, &keys.fingerprint)
+            }
+        });
+        inspection.await.ok()
+    };
+    match tokio::time::timeout(engine.budget, inspecting).await {
+        Ok(Some(decision)) => decision,
+        // A time-out, or a defect of the inspection itself: neither may let a text pass uninspected.
+        Ok(None) | Err(_) => uninspected(pipeline::Uninspected::TimeOut),
+    }
+}
+
+/// Whether the source of the rules has been out of reach for longer than the rules allow.
+fn is_stale(engine: &Engine, in_force: &InForce) -> bool {
+    let limit = time::Duration::seconds(i64::from(in_force.bundle.max_staleness_seconds()));
+    engine.bundles.last_contact().is_none_or(|contact| OffsetDateTime::now_utc() - contact > limit)
+}
+
+/// The answer that an earlier request with this id was given.
+async fn replay(engine: &Engine, request_id: Uuid, fields: &[u8]) -> Result<AnalyzeResponse, Problem> {
+    let conflict = |code, fr, en, detail| Problem::new(StatusCode::CONFLICT, code, fr, en).detail(detail);
+    match kept_reply(&engine.reader, request_id).await.map_err(|error| audit_unavailable(&error))? {
+        Kept::Spent => Err(conflict(
+            "request_id_spent",
+            "Identifiant de requête périmé",
+            "Request id spent",
+            Text::new(
+                "Cette requête a reçu sa réponse il y a plus de 24 heures ; prenez un nouvel identifiant.",
+                "This request was answered more than 24 hours ago; use another id.",
+            ),
+        )),
+        Kept::Reply { body_mac, .. } if !engine.keys.reply.same_body(&body_mac, fields) => Err(conflict(
+            "request_id_reused",
+            "Identifiant de requête déjà utilisé",
+            "Request id reused",
+            Text::new(
+                "Une autre requête porte déjà cet identifiant.",
+                "Another request has this id already.",
+            ),
+        )),
+        Kept::Reply { sealed, .. } => {
+            let answer = engine.keys.reply.open(request_id, &sealed).map_err(internal)?;
+            serde_json::from_slice(&answer).map_err(internal)
+        }
+    }
+}
+
+fn behind(minimum: u64, sequence: u64) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "bundle_behind", "Règles pas encore à jour", "Rules not up to date yet")
+        .detail(Text::new(
+            "Ce moteur n'applique pas encore les règles demandées.",
+            "This engine does not enforce the rules asked for yet.",
+        ))
+        .member("minimum_sequence", minimum)
+        .member("sequence", sequence)
+        .retry_after(1)
+}
+
+fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {
+    let mut problem = None;
+    let mut blame = |pointer: &str, fr: &'static str, en: &'static str| {
+        let before = problem.take().unwrap_or_else(Problem::validation);
+        problem = Some(before.field(pointer, "invalid_value", Text::new(fr, en)));
+    };
+    // These words stand in the record, so they may not hold anything a person typed.
+    let names = [
+        ("/use_case", request.use_case.as_deref()),
+        ("/purpose", request.purpose.as_deref()),
+        ("/actor/role", request.actor.as_ref().map(|actor| actor.role.as_str())),
+    ];
+    for (pointer, name) in names {
+        if name.is_some_and(|name| !is_name(name)) {
+            blame(
+                pointer,
+                "attendu : 1 à 128 lettres minuscules, chiffres, `-`, `_` ou `.`, en commençant par une lettre ou un chiffre",
+                "expected 1 to 128 lower-case letters, digits, `-`, `_` or `.`, starting with a letter or digit",
+            );
+        }
+    }
+    let references = [
+        ("/actor/id", request.actor.as_ref().map(|actor| actor.id.as_str())),
+        ("/subject", request.subject.as_deref()),
+    ];
+    for (pointer, reference) in references {
+        if reference.is_some_and(|reference| reference.is_empty() || reference.len() > MAX_REFERENCE) {
+            blame(pointer, "attendu : 1 à 256 octets", "expected 1 to 256 bytes");
+        }
+    }
+    problem.map_or(Ok(()), Err)
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte);
+    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    starts && name.len() <= MAX_NAME && name.as_bytes().iter().all(allowed)
+}
+
+fn internal(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(%error, "a request could not be handled");
+    Problem::internal()
+}

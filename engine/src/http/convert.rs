@@ -1,0 +1,199 @@
+//! The HTTP contract's types from and to those of the engine's core, one to one.
+
+use novacrm_crds::compliance_policy as policy;
+use novacrm_crds::crm_tenant as tenant;
+use novacrm_engine_core::bundle::{CompiledBundle, RegisteredUse};
+use novacrm_engine_core::policy::law::{Citation, cite};
+use novacrm_engine_core::{pipeline, risk};
+use novacrm_engine_wire as wire;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub(super) fn request(request: &wire::AnalyzeRequest) -> pipeline::Request<'_> {
+    pipeline::Request {
+        text: &request.text,
+        surface: match request.surface {
+            wire::Surface::PromptInput => policy::Surface::PromptInput,
+            wire::Surface::PromptOutput => policy::Surface::PromptOutput,
+            wire::Surface::CrmNote => policy::Surface::CrmNote,
+        },
+        use_case: request.use_case.as_deref(),
+        purpose: request.purpose.as_deref(),
+        role: request.actor.as_ref().map(|actor| actor.role.as_str()),
+        locale: match request.locale {
+            wire::Locale::Fr => tenant::Locale::Fr,
+            wire::Locale::En => tenant::Locale::En,
+        },
+    }
+}
+
+pub(super) fn response(
+    record_id: Uuid,
+    decided_at: OffsetDateTime,
+    decision: pipeline::Decision,
+    bundle: &CompiledBundle,
+) -> wire::AnalyzeResponse {
+    wire::AnalyzeResponse {
+        record_id,
+        decided_at,
+        action: action(decision.action),
+        approvers: decision.approvers,
+        risk: wire::Risk { score: decision.risk.score, level: risk_level(decision.risk.level) },
+        findings: decision.findings.into_iter().map(finding).collect(),
+        output: decision.output,
+        rules: decision.matched.iter().map(matched).collect(),
+        shadow: decision.shadow.iter().map(matched).collect(),
+        explanation: bilingual(&decision.explanation),
+        use_case: decision.use_case.as_deref().map(use_case),
+        uninspected: decision.uninspected.map(uninspected),
+        bundle: bundle_reference(bundle),
+    }
+}
+
+pub(super) fn bundle_reference(bundle: &CompiledBundle) -> wire::BundleReference {
+    let policies = bundle.bundle().policies.iter().map(|policy| wire::PolicyReference {
+        namespace: policy.namespace.clone(),
+        name: policy.name.clone(),
+        version: policy.version.clone(),
+    });
+    wire::BundleReference {
+        digest: bundle.digest().to_owned(),
+        sequence: bundle.sequence(),
+        policies: policies.collect(),
+    }
+}
+
+pub(super) fn policies(bundle: &CompiledBundle) -> wire::PoliciesInForce {
+    let view = |(info, rules): (&novacrm_engine_core::bundle::PolicyInfo, Vec<wire::RuleView>)| wire::PolicyView {
+        policy: policy_reference(info),
+        mode: match info.mode {
+            policy::EnforcementMode::Enforce => "enforce".to_owned(),
+            policy::EnforcementMode::Shadow => "shadow".to_owned(),
+        },
+        owner: info.owner.team.clone(),
+        contact: info.owner.contact.clone(),
+        rules,
+    };
+    wire::PoliciesInForce {
+        bundle: bundle_reference(bundle),
+        policies: bundle.policies().map(|(info, rules)| view((info, rules.map(rule_view).collect()))).collect(),
+        use_cases: bundle.use_cases().map(use_case).collect(),
+    }
+}
+
+fn rule_view(rule: &novacrm_engine_core::bundle::RuleInfo) -> wire::RuleView {
+    wire::RuleView {
+        id: rule.id.clone(),
+        severity: severity(rule.severity),
+        action: action(rule.action),
+        description: bilingual(&rule.description),
+        condition: bilingual(&rule.condition),
+        risks_covered: rule.risks_covered.clone(),
+        references: rule.references.iter().map(law_reference).collect(),
+    }
+}
+
+fn finding(decided: pipeline::DecidedFinding) -> wire::Finding {
+    let found = decided.finding;
+    wire::Finding {
+        r#type: found.kind.to_string(),
+        detector: found.detector.to_string(),
+        start: found.span.start,
+        end: found.span.end,
+        score: found.score,
+        action: action(decided.action),
+        fingerprint: found.fingerprint.to_string(),
+    }
+}
+
+fn matched(matched: &pipeline::MatchedRule) -> wire::MatchedRule {
+    wire::MatchedRule {
+        policy: policy_reference(&matched.policy),
+        id: matched.rule.id.clone(),
+        severity: severity(matched.rule.severity),
+        action: action(matched.rule.action),
+        description: bilingual(&matched.rule.description),
+        references: matched.rule.references.iter().map(law_reference).collect(),
+        findings: matched.findings.clone(),
+    }
+}
+
+fn policy_reference(info: &novacrm_engine_core::bundle::PolicyInfo) -> wire::PolicyReference {
+    wire::PolicyReference {
+        namespace: info.namespace.clone(),
+        name: info.name.clone(),
+        version: info.version.clone(),
+    }
+}
+
+fn use_case(registered: &RegisteredUse) -> wire::UseCase {
+    wire::UseCase {
+        id: registered.id.clone(),
+        display_name: bilingual(&registered.display_name),
+        purpose: registered.purpose.clone(),
+        class: class(registered.class),
+        // Every provision of a compiled bundle is in the catalogue.
+        provisions: registered.provisions.iter().filter_map(cite).map(|citation| law_reference(&citation)).collect(),
+    }
+}
+
+fn law_reference(citation: &Citation) -> wire::LawReference {
+    wire::LawReference {
+        law: citation.law.clone(),
+        r#ref: citation.r#ref.clone(),
+        citation: bilingual(&citation.citation),
+        title: bilingual(&citation.title),
+        url: citation.url.clone(),
+    }
+}
+
+fn bilingual(text: &novacrm_crds::Bilingual) -> wire::Bilingual {
+    wire::Bilingual { fr: text.fr.clone(), en: text.en.clone() }
+}
+
+pub(super) fn action(action: policy::ActionType) -> wire::Action {
+    match action {
+        policy::ActionType::Allow => wire::Action::Allow,
+        policy::ActionType::Flag => wire::Action::Flag,
+        policy::ActionType::Mask => wire::Action::Mask,
+        policy::ActionType::Redact => wire::Action::Redact,
+        policy::ActionType::RequireApproval => wire::Action::RequireApproval,
+        policy::ActionType::Block => wire::Action::Block,
+    }
+}
+
+pub(super) fn severity(severity: policy::Severity) -> wire::Severity {
+    match severity {
+        policy::Severity::Low => wire::Severity::Low,
+        policy::Severity::Medium => wire::Severity::Medium,
+        policy::Severity::High => wire::Severity::High,
+        policy::Severity::Critical => wire::Severity::Critical,
+    }
+}
+
+pub(super) fn risk_level(level: risk::RiskLevel) -> wire::RiskLevel {
+    match level {
+        risk::RiskLevel::None => wire::RiskLevel::None,
+        risk::RiskLevel::Low => wire::RiskLevel::Low,
+        risk::RiskLevel::Medium => wire::RiskLevel::Medium,
+        risk::RiskLevel::High => wire::RiskLevel::High,
+        risk::RiskLevel::Critical => wire::RiskLevel::Critical,
+    }
+}
+
+pub(super) fn class(class: tenant::RegisteredClass) -> wire::UseCaseClass {
+    match class {
+        tenant::RegisteredClass::Minimal => wire::UseCaseClass::Minimal,
+        tenant::RegisteredClass::Limited => wire::UseCaseClass::Limited,
+        tenant::RegisteredClass::HighRisk => wire::UseCaseClass::HighRisk,
+        tenant::RegisteredClass::Prohibited => wire::UseCaseClass::Prohibited,
+    }
+}
+
+pub(super) fn uninspected(why: pipeline::Uninspected) -> wire::Uninspected {
+    match why {
+        pipeline::Uninspected::TooLarge => wire::Uninspected::TooLarge,
+        pipeline::Uninspected::TimeOut => wire::Uninspected::TimeOut,
+        pipeline::Uninspected::StaleBundle => wire::Uninspected::StaleBundle,
+    }
+}

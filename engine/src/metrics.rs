@@ -1,0 +1,137 @@
+//! What the engine counts. Labels come from closed sets: an action, a reason, never a word of a request.
+
+use std::time::Duration;
+
+use novacrm_engine_wire::{Action, Uninspected};
+use novacrm_service::admin::Readiness;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::audit::AuditError;
+use crate::audit::append::Observe;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    action: ActionLabel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the label's values are the contract's snake_case names")]
+enum ActionLabel {
+    allow,
+    flag,
+    mask,
+    redact,
+    require_approval,
+    block,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: ReasonLabel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the label's values are the contract's snake_case names")]
+enum ReasonLabel {
+    too_large,
+    time_out,
+    stale_bundle,
+}
+
+/// All metrics of the engine.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    decisions: Family<ActionLabels, Counter>,
+    uninspected: Family<ReasonLabels, Counter>,
+    findings: Counter,
+    analysis: Histogram,
+    commits: Histogram,
+    batch: Histogram,
+    /// Sequence number of the bundle in force.
+    pub bundle_sequence: Gauge,
+    /// Records that have a place in the log, as the sequencing engine sees it.
+    pub sequenced: Gauge,
+}
+
+impl Metrics {
+    /// Registers all of them. `depth` is the audit log's queue.
+    pub fn new(registry: &mut Registry, depth: Gauge) -> Self {
+        let metrics = Self {
+            decisions: Family::default(),
+            uninspected: Family::default(),
+            findings: Counter::default(),
+            analysis: Histogram::new(exponential_buckets(0.000_05, 2.0, 16)),
+            commits: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            bundle_sequence: Gauge::default(),
+            sequenced: Gauge::default(),
+        };
+        registry.register("engine_decisions", "Recorded decisions by action", metrics.decisions.clone());
+        registry.register("engine_uninspected", "Texts that were not inspected, by reason", metrics.uninspected.clone());
+        registry.register("engine_findings", "Findings in recorded decisions", metrics.findings.clone());
+        registry.register("engine_analysis_seconds", "Time to inspect and decide", metrics.analysis.clone());
+        registry.register("engine_audit_commit_seconds", "Time to make a batch durable", metrics.commits.clone());
+        registry.register("engine_audit_batch_records", "Records made durable together", metrics.batch.clone());
+        registry.register("engine_bundle_sequence", "Bundle in force", metrics.bundle_sequence.clone());
+        registry.register("engine_audit_sequenced", "Records with a place in the log", metrics.sequenced.clone());
+        registry.register("engine_audit_queue_depth", "Requests that wait for their record", depth);
+        metrics
+    }
+
+    /// A decision was recorded.
+    pub fn decided(&self, action: Action, findings: usize, uninspected: Option<Uninspected>, took: Duration) {
+        let action = match action {
+            Action::Allow => ActionLabel::allow,
+            Action::Flag => ActionLabel::flag,
+            Action::Mask => ActionLabel::mask,
+            Action::Redact => ActionLabel::redact,
+            Action::RequireApproval => ActionLabel::require_approval,
+            Action::Block => ActionLabel::block,
+        };
+        self.decisions.get_or_create(&ActionLabels { action }).inc();
+        self.findings.inc_by(findings as u64);
+        self.analysis.observe(took.as_secs_f64());
+        if let Some(reason) = uninspected {
+            let reason = match reason {
+                Uninspected::TooLarge => ReasonLabel::too_large,
+                Uninspected::TimeOut => ReasonLabel::time_out,
+                Uninspected::StaleBundle => ReasonLabel::stale_bundle,
+            };
+            self.uninspected.get_or_create(&ReasonLabels { reason }).inc();
+        }
+    }
+}
+
+/// The part of readiness that the audit log is.
+pub const AUDIT: &str = "audit";
+/// The part of readiness that the rules are.
+pub const BUNDLE: &str = "bundle";
+
+/// Tells metrics and readiness of the audit log.
+#[derive(Debug)]
+pub struct AuditObserver {
+    /// Where to count.
+    pub metrics: Metrics,
+    /// What to tell.
+    pub readiness: Readiness,
+}
+
+impl Observe for AuditObserver {
+    fn committed(&self, records: usize, took: Duration) {
+        self.metrics.commits.observe(took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch has at most 256 records")]
+        self.metrics.batch.observe(records as f64);
+    }
+
+    fn state(&self, error: Option<&AuditError>) {
+        match error {
+            None => self.readiness.ready(AUDIT),
+            Some(error) => self.readiness.not_ready(AUDIT, error.to_string()),
+        }
+    }
+}

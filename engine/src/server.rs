@@ -1,0 +1,147 @@
+//! The server put together: settings in, a running engine until it is told to stop.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use novacrm_service::admin::{self, Readiness};
+use novacrm_service::problem::Pipeline;
+use novacrm_service::serve;
+use novacrm_service::tls::{Identity, TlsError};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::append::Appender;
+use crate::audit::{Database, sequence};
+use crate::bundle::{Bundles, Files};
+use crate::http::{self, Engine};
+use crate::keys::{KeyError, Keys};
+use crate::metrics::{AUDIT, AuditObserver, BUNDLE, Metrics};
+
+/// How long the inspection of one text may take.
+pub const BUDGET: Duration = Duration::from_secs(2);
+
+/// What an engine needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// The tenant's id.
+    pub tenant: String,
+    /// Socket of the service (mutual TLS).
+    pub listener: TcpListener,
+    /// Socket of probes and metrics (HTTP).
+    pub admin_listener: TcpListener,
+    /// Folder with ca.crt, tls.crt and tls.key.
+    pub tls_dir: PathBuf,
+    /// Folder with the engine's keys.
+    pub keys_dir: PathBuf,
+    /// Folder with the bundle of rules.
+    pub bundle_dir: PathBuf,
+    /// Folder with the bundle before.
+    pub bundle_previous_dir: Option<PathBuf>,
+    /// The audit database.
+    pub database: Database,
+    /// How long the inspection of one text may take.
+    pub budget: Duration,
+}
+
+/// Why an engine did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A socket.
+    #[error("a listening socket failed: {0}")]
+    Socket(#[from] std::io::Error),
+}
+
+/// Runs until `stop`: then no new request is taken, those under way are answered, and what was recorded is signed.
+///
+/// # Errors
+/// When keys or certificates cannot be used, or a socket fails.
+pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ServeError> {
+    let keys = Arc::new(Keys::read(&settings.keys_dir, &settings.tenant)?);
+    let signing = Arc::clone(&keys.signing);
+    let identity = Identity::watch(&settings.tls_dir, stop.clone())?;
+    let readiness = Readiness::new(&[AUDIT, BUNDLE]);
+    let mut registry = Registry::default();
+    let depth = Gauge::default();
+    let metrics = Metrics::new(&mut registry, depth.clone());
+
+    let observer = AuditObserver { metrics: metrics.clone(), readiness: readiness.clone() };
+    let (appender, writer) = Appender::start(settings.database.clone(), depth, observer);
+    let bundles = Bundles::default();
+    let source = Files::new(&settings.bundle_dir, settings.bundle_previous_dir.as_deref());
+    tokio::spawn(bundles.clone().follow(source, settings.tenant.clone(), stop.clone()));
+    tokio::spawn(tell(bundles.clone(), readiness.clone(), metrics.clone(), stop.clone()));
+    let sequenced = metrics.sequenced.clone();
+    let counted = move |size| {
+        sequenced.set(i64::try_from(size).unwrap_or(i64::MAX));
+    };
+    // The sequencer ends after the last request, so that what was answered is signed.
+    let drained = CancellationToken::new();
+    let sequencer = tokio::spawn(sequence::run(settings.database.clone(), signing, counted, drained.clone()));
+
+    let engine = Engine {
+        tenant: settings.tenant,
+        bundles,
+        appender,
+        reader: settings.database.reader(),
+        keys,
+        metrics,
+        inspections: Arc::new(Semaphore::new(inspections())),
+        budget: settings.budget,
+    };
+    let app = http::router(Arc::new(engine), Pipeline::new(&mut registry));
+    let probes = serve::plain(settings.admin_listener, admin::router(readiness, registry), stop.clone());
+    let probes = tokio::spawn(probes);
+    tracing::info!("engine started");
+    // Whatever ends one half ends the other.
+    let served = serve::mutual_tls(settings.listener, app, &identity, stop.clone()).await;
+    stop.cancel();
+    // The writer ends when the last handler is gone. What takes longer than this is cut off unanswered.
+    for task in [writer, sequencer] {
+        if tokio::time::timeout(serve::GRACE, task).await.is_err() {
+            tracing::warn!("a task of the audit log did not end in time");
+        }
+        drained.cancel();
+    }
+    if let Ok(probes) = probes.await {
+        probes?;
+    }
+    tracing::info!("engine stopped");
+    Ok(served?)
+}
+
+/// As many inspections as there are processors, and one more to fill the gaps.
+fn inspections() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get) + 1
+}
+
+/// Tells readiness and metrics of the rules.
+async fn tell(bundles: Bundles, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
+    let mut status = bundles.status();
+    loop {
+        let seen = status.borrow_and_update().clone();
+        match (bundles.current(), seen.last_error, seen.away) {
+            (Some(in_force), _, _) => {
+                readiness.ready(BUNDLE);
+                let sequence = i64::try_from(in_force.bundle.sequence()).unwrap_or(i64::MAX);
+                metrics.bundle_sequence.set(sequence);
+            }
+            (None, Some(error), _) => readiness.not_ready(BUNDLE, format!("{}: {}", error.digest, error.message)),
+            (None, None, Some(away)) => readiness.not_ready(BUNDLE, away),
+            (None, None, None) => {}
+        }
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+    }
+}
