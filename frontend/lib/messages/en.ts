@@ -64,7 +64,7 @@ export const en: Messages = {
   'error.rate_limited.text': 'Wait a moment, then try again.',
   'error.engine_unavailable.title': 'The compliance engine does not answer',
   'error.engine_unavailable.text':
-    'Without it no decision can be taken or recorded: nothing was sent. Your text is still here.',
+    'Without it no decision can be taken or recorded, so no text leaves. Nothing on this page is lost.',
   'error.unavailable.title': 'Service unavailable for the moment',
   'error.unavailable.text': 'Try again in a few moments.',
   'error.unexpected.title': 'Something unexpected went wrong',

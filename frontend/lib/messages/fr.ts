@@ -62,7 +62,7 @@ export const fr = {
   'error.rate_limited.text': 'Attendez un moment, puis réessayez.',
   'error.engine_unavailable.title': 'Le moteur de conformité ne répond pas',
   'error.engine_unavailable.text':
-    'Sans lui, aucune décision ne peut être prise ni inscrite au journal : rien n’a été envoyé. Votre texte est toujours là.',
+    'Sans lui, aucune décision ne peut être prise ni inscrite au journal : aucun texte ne part. Rien n’est perdu sur cette page.',
   'error.unavailable.title': 'Service momentanément indisponible',
   'error.unavailable.text': 'Réessayez dans quelques instants.',
   'error.unexpected.title': 'Une erreur inattendue est survenue',
