@@ -65,3 +65,32 @@ test('a session that ends under the hands is renewed on the spot, and nothing ty
   await stranger.getByRole('button', { name: text('assistant.submit') }).click();
   await expect(stranger.getByRole('heading', { name: text('verdict.title') })).toBeVisible();
 });
+
+test('an access token that ran out is renewed in silence, once for all tabs', async ({ stranger, complaints }) => {
+  complaints.provoked.add(401).add(429);
+  await stranger.goto('/login/');
+  await logIn(stranger);
+  const other = await stranger.context().newPage();
+  complaints.watch(other);
+  await other.goto('/policies/');
+  await expect(other.getByRole('heading', { level: 1 })).toHaveText(text('policies.title'));
+  await expect(stranger.getByRole('table')).toBeVisible();
+
+  let renewals = 0;
+  for (const tab of [stranger, other]) {
+    tab.on('request', (request) => {
+      if (request.url().endsWith('/auth/refresh')) renewals += 1;
+    });
+  }
+  await stranger.context().clearCookies({ name: '__Host-novacrm_access' });
+  await Promise.all([
+    stranger.getByLabel(text('contacts.sort')).selectOption('-updated_at'),
+    other.getByRole('link', { name: text('nav.contacts') }).click(),
+  ]);
+  for (const tab of [stranger, other]) {
+    await expect(tab.getByRole('table')).toBeVisible();
+    await expect(tab.getByRole('dialog')).toBeHidden();
+  }
+  await expect(stranger).toHaveURL(/sort=-updated_at/);
+  expect(renewals).toBe(1);
+});

@@ -118,7 +118,7 @@ export function ClassBadge({ value }: { value: UseCaseClass }) {
   const { tone, icon } = CLASSES[value];
   return (
     <Badge tone={tone} icon={icon}>
-      <span className="sr-only">{t('class.about')} : </span>
+      <span className="sr-only">{t('class.about')} </span>
       {t(`class.${value}`)}
     </Badge>
   );

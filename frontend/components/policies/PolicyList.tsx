@@ -61,7 +61,7 @@ function Policy({ view }: { view: PolicyView }) {
           <span className="text-sm text-ink-faint sm:ml-auto">{tn('policies.rules', rules.length)}</span>
         </div>
         <p className="mt-2 text-sm text-ink-soft">
-          {t('policies.owner')} : {owner} · {t('policies.contact')} : <span className="break-all">{contact}</span>
+          {t('policies.owner', { owner })} · <span className="break-all">{t('policies.contact', { contact })}</span>
         </p>
         {shadow && <p className="mt-1 text-sm text-info">{t('policies.mode.shadow_hint')}</p>}
       </div>

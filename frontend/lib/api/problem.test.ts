@@ -67,6 +67,11 @@ describe('errorKind', () => {
     expect(messages.fr).toHaveProperty([`error.${kind}.text`]);
   });
 
+  it('of a value that is taken is something to correct', () => {
+    const errors = [{ pointer: '/email', code: 'duplicate', message: 'x' }];
+    expect(errorKind(new ApiError(409, { code: 'duplicate', errors }, null))).toBe('invalid');
+  });
+
   it('tells the engine being away from everything else being away', () => {
     expect(kindOf(503, 'engine_unavailable')).toBe('engine_unavailable');
     expect(errorKind(new UnreachableError())).toBe('offline');

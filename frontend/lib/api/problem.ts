@@ -19,7 +19,7 @@ export class ApiError extends Error {
     this.name = 'ApiError';
     this.status = status;
     this.code = problem.code ?? 'unknown';
-    this.detail = problem.detail ?? problem.title ?? null;
+    this.detail = problem.detail ?? null;
     this.traceId = problem.trace_id ?? null;
     this.currentEtag = problem.current_etag ?? null;
     this.fields = new Map((problem.errors ?? []).map((error) => [fieldOf(error.pointer), error.message]));
@@ -82,6 +82,8 @@ export function errorKind(error: unknown): ErrorKind {
     case 404:
       return 'not_found';
     case 409:
+      // A value that another record has already is for the person to correct, at its field.
+      return error.fields.size > 0 ? 'invalid' : 'conflict';
     case 412:
       return 'conflict';
     case 413:

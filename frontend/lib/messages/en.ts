@@ -64,7 +64,7 @@ export const en: Messages = {
   'error.rate_limited.text': 'Wait a moment, then try again.',
   'error.engine_unavailable.title': 'The compliance engine does not answer',
   'error.engine_unavailable.text':
-    'Without it no decision can be taken or recorded: nothing was sent. Your text is still here.',
+    'Without it no decision can be taken or recorded, so no text leaves. Nothing on this page is lost.',
   'error.unavailable.title': 'Service unavailable for the moment',
   'error.unavailable.text': 'Try again in a few moments.',
   'error.unexpected.title': 'Something unexpected went wrong',
@@ -239,7 +239,7 @@ export const en: Messages = {
   'class.limited': 'Limited risk',
   'class.high_risk': 'High risk',
   'class.prohibited': 'Prohibited practice',
-  'class.about': 'Class under the EU AI Act',
+  'class.about': 'Class under the EU AI Act:',
 
   'finding.EMAIL': 'E-mail address',
   'finding.PHONE': 'Phone number',
@@ -264,8 +264,8 @@ export const en: Messages = {
   'policies.mode.enforce': 'Enforced',
   'policies.mode.shadow': 'Observing',
   'policies.mode.shadow_hint': 'This policy records what it would do and decides nothing.',
-  'policies.owner': 'Owner',
-  'policies.contact': 'Contact',
+  'policies.owner': 'Owner: {owner}',
+  'policies.contact': 'Contact: {contact}',
   'policies.rules.one': '{count} rule',
   'policies.rules.other': '{count} rules',
   'policies.when': 'When',

@@ -62,7 +62,7 @@ export const fr = {
   'error.rate_limited.text': 'Attendez un moment, puis réessayez.',
   'error.engine_unavailable.title': 'Le moteur de conformité ne répond pas',
   'error.engine_unavailable.text':
-    'Sans lui, aucune décision ne peut être prise ni inscrite au journal : rien n’a été envoyé. Votre texte est toujours là.',
+    'Sans lui, aucune décision ne peut être prise ni inscrite au journal : aucun texte ne part. Rien n’est perdu sur cette page.',
   'error.unavailable.title': 'Service momentanément indisponible',
   'error.unavailable.text': 'Réessayez dans quelques instants.',
   'error.unexpected.title': 'Une erreur inattendue est survenue',
@@ -240,7 +240,7 @@ export const fr = {
   'class.limited': 'Risque limité',
   'class.high_risk': 'Haut risque',
   'class.prohibited': 'Pratique interdite',
-  'class.about': 'Classe selon le règlement européen sur l’IA',
+  'class.about': 'Classe selon le règlement européen sur l’IA :',
 
   'finding.EMAIL': 'Adresse e-mail',
   'finding.PHONE': 'Numéro de téléphone',
@@ -265,8 +265,8 @@ export const fr = {
   'policies.mode.enforce': 'Appliquée',
   'policies.mode.shadow': 'En observation',
   'policies.mode.shadow_hint': 'Cette politique enregistre ce qu’elle ferait, sans rien décider.',
-  'policies.owner': 'Responsable',
-  'policies.contact': 'Contact',
+  'policies.owner': 'Responsable : {owner}',
+  'policies.contact': 'Contact : {contact}',
   'policies.rules.one': '{count} règle',
   'policies.rules.other': '{count} règles',
   'policies.when': 'Quand',
