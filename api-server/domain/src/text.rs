@@ -22,6 +22,12 @@ macro_rules! text_value {
                 &self.0
             }
 
+            /// The normalised text, taken out.
+            #[must_use]
+            pub fn into_string(self) -> String {
+                self.0
+            }
+
             /// Takes a text that was validated before it was stored.
             #[must_use]
             pub fn stored(text: String) -> Self {
