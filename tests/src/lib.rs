@@ -1,1 +1,4 @@
-//! What spans crates.
+//! What spans crates: a running system to test and to measure.
+
+pub mod load;
+pub mod system;

@@ -4,6 +4,7 @@
 //! carried out.
 
 mod audit;
+mod policy;
 mod serve;
 
 use std::io::Write;
@@ -30,6 +31,8 @@ enum Command {
     /// Migrate, export or verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Check and test policies, as admission and the engines do
+    Policy(policy::PolicyArgs),
     /// Write a completion script for a shell to standard output
     #[command(after_help = "Example:\n  novacrm-engine completions bash > /etc/bash_completion.d/novacrm-engine")]
     Completions {
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(arguments) => runtime().and_then(|runtime| runtime.block_on(serve::run(*arguments))),
         Command::Audit(command) => runtime().and_then(|runtime| runtime.block_on(audit::run(command))),
+        Command::Policy(arguments) => policy::run(&arguments, &mut std::io::stdout().lock()),
         Command::Completions { shell } => completions(shell),
     };
     outcome.unwrap_or_else(|error| {

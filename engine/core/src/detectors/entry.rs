@@ -133,12 +133,15 @@ pub enum Validator {
     MixedAlphabet,
 }
 
-/// How sure a finding is (0 to 1): the highest that applies.
+/// How sure a finding is (0 to 1): the highest that applies. A score of 0 is not reported.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Score {
     /// The structure alone.
     pub base: f64,
+    /// The structure alone, in a form that other things share (unbroken digits); as `base` when absent.
+    #[serde(default)]
+    pub weak: Option<f64>,
     /// A context word stands near.
     #[serde(default)]
     pub context: f64,

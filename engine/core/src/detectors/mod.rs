@@ -40,3 +40,6 @@ pub use catalogue::{Catalogue, catalogue};
 pub use entry::{Category, Entry, Example, Examples, Find, Pattern, Score, Source, Structure, Validator};
 pub use pattern::{MAX_COMPILED_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, PatternError, compile_pattern};
 pub use set::{DetectorError, DetectorSet};
+
+#[cfg(test)]
+mod tests;

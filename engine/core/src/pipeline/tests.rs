@@ -1,1 +1,489 @@
+//! What is decided, and the laws that hold for every set of policies and every text.
 
+use std::sync::Arc;
+
+use novacrm_crds::compliance_policy::{
+    Action, ActionType, AllOf, CustomDetector, DetectorUse, Enforcement, EnforcementMode, FailureMode,
+    FieldMatch, FindingMatch, Leaf, Owner, PolicyRule, RequestField, Severity, Surface, UseCaseClass,
+    UseCaseMatch, When,
+};
+use novacrm_crds::crm_tenant::{Locale, RegisteredClass};
+use novacrm_crds::{Bilingual, LawReference};
+use proptest::prelude::*;
+
+use super::*;
+use crate::bundle::{Bundle, BundledPolicy, FORMAT};
+use crate::classification::RegisteredUse;
+
+fn both(text: &str) -> Bilingual {
+    Bilingual { fr: text.to_owned(), en: text.to_owned() }
+}
+
+fn key() -> FingerprintKey {
+    FingerprintKey::new([7; 32])
+}
+
+fn request(text: &str) -> Request<'_> {
+    Request {
+        text,
+        surface: Surface::PromptInput,
+        use_case: None,
+        purpose: None,
+        role: Some("sales"),
+        locale: Locale::Fr,
+    }
+}
+
+fn action(kind: ActionType, keep_last: u8) -> Action {
+    Action {
+        r#type: kind,
+        keep_last: (kind == ActionType::Mask).then_some(keep_last),
+        approvers: (kind == ActionType::RequireApproval).then(|| vec!["compliance".to_owned()]),
+    }
+}
+
+fn finding(detectors: &[&str], at_least: u32) -> Leaf {
+    let detectors = detectors.iter().map(|id| (*id).to_owned()).collect();
+    Leaf { finding: Some(FindingMatch { detectors, at_least, min_score: 0.0 }), ..Leaf::default() }
+}
+
+fn rule(id: &str, when: Vec<Vec<Leaf>>, action: Action, risk_weight: u8) -> PolicyRule {
+    PolicyRule {
+        id: id.to_owned(),
+        severity: Severity::High,
+        risk_weight,
+        description: both("Règle d’essai."),
+        risks_covered: vec!["test".to_owned()],
+        references: vec![LawReference { law: "gdpr".to_owned(), r#ref: "5(1)(c)".to_owned() }],
+        when: When { any: when.into_iter().map(|all| AllOf { all }).collect() },
+        action,
+    }
+}
+
+fn detector(name: &str, pattern: &str) -> CustomDetector {
+    CustomDetector {
+        id: format!("custom.{name}"),
+        r#type: format!("T_{}", name.to_uppercase()),
+        description: both("Essai."),
+        pattern: pattern.to_owned(),
+        score: 0.8,
+    }
+}
+
+fn policy(name: &str, custom_detectors: Vec<CustomDetector>, rules: Vec<PolicyRule>) -> BundledPolicy {
+    BundledPolicy {
+        namespace: "acme".to_owned(),
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+        owner: Owner { team: "Conformité".to_owned(), contact: "conformite@acme.example".to_owned() },
+        enforcement: Enforcement::default(),
+        surfaces: Vec::new(),
+        detectors: vec![DetectorUse { id: "pii.iban".to_owned(), min_score: 0.5 }],
+        custom_detectors,
+        rules,
+    }
+}
+
+fn bundle(mut policies: Vec<BundledPolicy>, use_cases: Vec<RegisteredUse>) -> CompiledBundle {
+    policies.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let bundle = Bundle { format: FORMAT, tenant: "acme".to_owned(), sequence: 1, policies, use_cases };
+    CompiledBundle::compile(bundle).unwrap()
+}
+
+fn one(custom: Vec<CustomDetector>, rules: Vec<PolicyRule>) -> CompiledBundle {
+    bundle(vec![policy("p", custom, rules)], Vec::new())
+}
+
+fn registered(class: RegisteredClass, provision: &str) -> RegisteredUse {
+    RegisteredUse {
+        id: "screening".to_owned(),
+        display_name: both("Présélection"),
+        purpose: "recruitment".to_owned(),
+        class,
+        provisions: vec![LawReference { law: "eu-ai-act".to_owned(), r#ref: provision.to_owned() }],
+    }
+}
+
+#[test]
+fn without_rules_that_match_everything_passes_unchanged() {
+    let bundle = one(
+        vec![detector("a", "aa")],
+        vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Block, 0), 50)],
+    );
+    let decision = analyze(&bundle, &request("bonjour"), &key());
+    assert_eq!(decision.action, ActionType::Allow);
+    assert_eq!(decision.output.as_deref(), Some("bonjour"));
+    assert_eq!(decision.risk.score, 0);
+    assert_eq!(decision.findings, []);
+}
+
+#[test]
+fn a_refused_or_withheld_text_has_no_output() {
+    for (kind, approvers) in
+        [(ActionType::Block, vec![]), (ActionType::RequireApproval, vec!["compliance".to_owned()])]
+    {
+        let bundle = one(
+            vec![detector("a", "aa")],
+            vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(kind, 0), 50)],
+        );
+        let decision = analyze(&bundle, &request("un aa"), &key());
+        assert_eq!((decision.action, decision.output, decision.approvers), (kind, None, approvers));
+        assert_eq!(decision.findings[0].action, kind);
+    }
+}
+
+#[test]
+fn the_strictest_action_and_the_least_kept_characters_win() {
+    let mask =
+        |id: &str, keep| rule(id, vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Mask, keep), 10);
+    let bundle = one(vec![detector("a", "[0-9]{8}")], vec![mask("R4", 4), mask("R1", 1)]);
+    let decision = analyze(&bundle, &request("n° 12345678"), &key());
+    assert_eq!(decision.output.as_deref(), Some("n° *******8"));
+    let ids: Vec<&str> = decision.matched.iter().map(|entry| entry.rule.id.as_str()).collect();
+    assert_eq!(ids, ["R1", "R4"]);
+}
+
+#[test]
+fn masks_that_overlap_each_other_keep_nothing() {
+    let mask = |id: &str, on: &str| rule(id, vec![vec![finding(&[on], 1)]], action(ActionType::Mask, 4), 10);
+    let custom = vec![detector("a", "[0-9]{8}"), detector("b", "[0-9]{4}X[a-z]{4}")];
+    let bundle = one(custom, vec![mask("A", "custom.a"), mask("B", "custom.b")]);
+    let decision = analyze(&bundle, &request("12345678Xabcd"), &key());
+    assert_eq!(decision.output.as_deref(), Some("*************"));
+}
+
+#[test]
+fn shadow_policies_are_listed_and_decide_nothing() {
+    let mut shadow = policy(
+        "shadow",
+        vec![detector("a", "aa")],
+        vec![rule("S", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Block, 0), 100)],
+    );
+    shadow.enforcement.mode = EnforcementMode::Shadow;
+    shadow.enforcement.failure_mode = FailureMode::Block;
+    shadow.enforcement.max_staleness_seconds = 300;
+    let mut open = policy(
+        "open",
+        vec![detector("b", "bb")],
+        vec![rule("O", vec![vec![finding(&["custom.b"], 1)]], action(ActionType::Flag, 0), 10)],
+    );
+    open.enforcement.failure_mode = FailureMode::Allow;
+    let bundle = bundle(vec![shadow, open], Vec::new());
+    assert_eq!((bundle.failure_mode(), bundle.max_staleness_seconds()), (FailureMode::Allow, 3600));
+    let decision = analyze(&bundle, &request("aa"), &key());
+    assert_eq!((decision.action, decision.risk.score), (ActionType::Allow, 0));
+    assert_eq!(decision.output.as_deref(), Some("aa"));
+    assert_eq!(decision.shadow.len(), 1);
+    assert_eq!(decision.shadow[0].findings, [0]);
+    assert_eq!(decision.findings[0].action, ActionType::Allow);
+}
+
+#[test]
+fn the_class_of_a_use_comes_from_the_register_alone() {
+    let leaf = Leaf {
+        use_case: Some(UseCaseMatch {
+            classes: vec![UseCaseClass::HighRisk],
+            provisions: vec!["annex-iii:4(a)".to_owned()],
+        }),
+        ..Leaf::default()
+    };
+    let unknown = Leaf {
+        use_case: Some(UseCaseMatch { classes: vec![UseCaseClass::Unregistered], provisions: Vec::new() }),
+        ..Leaf::default()
+    };
+    let rules = vec![
+        rule("HIGH", vec![vec![leaf]], action(ActionType::RequireApproval, 0), 60),
+        rule("NEW", vec![vec![unknown]], action(ActionType::Flag, 0), 5),
+    ];
+    let with = |provision| {
+        bundle(
+            vec![policy("p", vec![], rules.clone())],
+            vec![registered(RegisteredClass::HighRisk, provision)],
+        )
+    };
+    let ask =
+        |bundle: &CompiledBundle, id| analyze(bundle, &Request { use_case: id, ..request("x") }, &key());
+    let named = with("annex-iii:4(a)");
+    let decision = ask(&named, Some("screening"));
+    assert_eq!((decision.action, decision.risk.score), (ActionType::RequireApproval, 60));
+    assert_eq!(decision.use_case.unwrap().id, "screening");
+    assert!(
+        decision.explanation.fr.contains("« Présélection » est à haut risque"),
+        "{}",
+        decision.explanation.fr
+    );
+    assert_eq!(ask(&with("annex-iii:5(b)"), Some("screening")).action, ActionType::Allow);
+    for id in [None, Some("unknown")] {
+        let decision = ask(&named, id);
+        assert_eq!((decision.action, decision.use_case.is_none()), (ActionType::Flag, true));
+    }
+}
+
+#[test]
+fn the_purpose_is_that_of_the_registered_use_unless_declared() {
+    let leaf = Leaf {
+        field: Some(FieldMatch { name: RequestField::Purpose, r#in: vec!["recruitment".to_owned()] }),
+        ..Leaf::default()
+    };
+    let rules = vec![rule("P", vec![vec![leaf]], action(ActionType::Flag, 0), 5)];
+    let bundle = bundle(
+        vec![policy("p", vec![], rules)],
+        vec![registered(RegisteredClass::HighRisk, "annex-iii:4(a)")],
+    );
+    let ask =
+        |use_case, purpose| analyze(&bundle, &Request { use_case, purpose, ..request("x") }, &key()).action;
+    assert_eq!(ask(Some("screening"), None), ActionType::Flag);
+    assert_eq!(ask(Some("screening"), Some("other")), ActionType::Allow);
+    assert_eq!(ask(None, Some("recruitment")), ActionType::Flag);
+    assert_eq!(ask(None, None), ActionType::Allow);
+}
+
+#[test]
+fn a_policy_for_other_surfaces_sees_nothing() {
+    let mut notes = policy(
+        "notes",
+        vec![detector("a", "aa")],
+        vec![rule("N", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Block, 0), 100)],
+    );
+    notes.surfaces = vec![Surface::CrmNote];
+    let bundle = bundle(vec![notes], Vec::new());
+    let decision = analyze(&bundle, &request("aa"), &key());
+    assert_eq!((decision.action, decision.findings.len()), (ActionType::Allow, 0));
+    let note = Request { surface: Surface::CrmNote, ..request("aa") };
+    assert_eq!(analyze(&bundle, &note, &key()).action, ActionType::Block);
+}
+
+#[test]
+fn what_is_not_inspected_follows_the_strictest_failure_mode_and_the_use() {
+    let rules = |weight| {
+        vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Redact, 0), weight)]
+    };
+    let mut open = policy("open", vec![detector("a", "aa")], rules(10));
+    open.enforcement.failure_mode = FailureMode::Allow;
+    let closed = policy("shut", vec![detector("a", "aa")], rules(10));
+    let lenient = bundle(vec![open.clone()], Vec::new());
+    let decision = uninspected(&lenient, &request("aa"), Uninspected::TooLarge);
+    assert_eq!(decision.action, ActionType::Flag);
+    assert_eq!(decision.output.as_deref(), Some("aa"));
+    assert_eq!(decision.uninspected, Some(Uninspected::TooLarge));
+    let strict = bundle(vec![open.clone(), closed], Vec::new());
+    let decision = uninspected(&strict, &request("aa"), Uninspected::TimeOut);
+    assert_eq!((decision.action, decision.output), (ActionType::Block, None));
+    // A prohibited use stays refused, however long the text.
+    let prohibited = Leaf {
+        use_case: Some(UseCaseMatch { classes: vec![UseCaseClass::Prohibited], provisions: Vec::new() }),
+        ..Leaf::default()
+    };
+    open.rules.push(rule("USE", vec![vec![prohibited]], action(ActionType::Block, 0), 100));
+    let lenient = bundle(vec![open], vec![registered(RegisteredClass::Prohibited, "5(1)(f)")]);
+    let of_use = Request { use_case: Some("screening"), ..request("aa") };
+    assert_eq!(uninspected(&lenient, &of_use, Uninspected::TooLarge).action, ActionType::Block);
+    // Old rules still see what they always saw.
+    let decision = analyze_stale(&lenient, &request("un aa"), &key());
+    assert_eq!(decision.output.as_deref(), Some("un [T_A]"));
+    assert_eq!(decision.uninspected, Some(Uninspected::StaleBundle));
+}
+
+#[test]
+fn a_bundle_without_policies_refuses_what_it_cannot_inspect_and_passes_the_rest() {
+    let empty = bundle(Vec::new(), Vec::new());
+    assert_eq!(analyze(&empty, &request("bonjour"), &key()).action, ActionType::Allow);
+    assert_eq!(uninspected(&empty, &request("bonjour"), Uninspected::TooLarge).action, ActionType::Block);
+}
+
+#[test]
+fn the_explanation_says_what_was_found_which_rule_why_and_whom_to_ask() {
+    let bundle = one(
+        vec![detector("a", "[0-9]{8}")],
+        vec![rule("CODE-1", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Redact, 0), 50)],
+    );
+    let decision = analyze(&bundle, &request("codes 12345678 et 87654321"), &key());
+    assert_eq!(
+        decision.explanation.fr,
+        "Ce texte contient 2 éléments de type T_A. Le texte peut être transmis après modification — remplacé par une \
+         étiquette : 2 éléments de type T_A. Règle CODE-1 de la politique « p » (version 1.0.0) : Règle d’essai (RGPD, \
+         art. 5(1)(c)). Une question ? Conformité (conformite@acme.example)."
+    );
+    assert_eq!(
+        decision.explanation.en,
+        "This text contains 2 elements of type T_A. The text may be sent after these changes — replaced by a label: 2 \
+         elements of type T_A. Rule CODE-1 of the policy “p” (version 1.0.0): Règle d’essai (GDPR, Art. 5(1)(c)). \
+         Questions? Conformité (conformite@acme.example)."
+    );
+    assert!(!decision.explanation.fr.contains("12345678"));
+}
+
+#[test]
+fn equal_findings_of_two_policies_are_one_finding() {
+    let of = |name: &str| {
+        policy(
+            name,
+            vec![detector("a", "aa")],
+            vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Flag, 0), 50)],
+        )
+    };
+    let two = bundle(vec![of("p"), of("q")], Vec::new());
+    let decision = analyze(&two, &request("aa"), &key());
+    assert_eq!((decision.findings.len(), decision.matched.len(), decision.risk.score), (1, 2, 40));
+}
+
+#[test]
+fn thousands_of_findings_are_decided() {
+    let bundle = one(
+        vec![detector("a", "[0-9]{8}")],
+        vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Redact, 0), 50)],
+    );
+    let text = "12345678 ".repeat(20_000);
+    let decision = analyze(&bundle, &request(&text), &key());
+    assert_eq!(decision.findings.len(), 20_000);
+    assert!(!decision.output.unwrap().contains('1'));
+}
+
+// ---- Laws ----
+
+fn actions() -> impl Strategy<Value = Action> {
+    let kind = prop_oneof![
+        Just(ActionType::Allow),
+        Just(ActionType::Flag),
+        Just(ActionType::Mask),
+        Just(ActionType::Redact),
+        Just(ActionType::RequireApproval),
+        Just(ActionType::Block),
+    ];
+    (kind, 0u8..=4).prop_map(|(kind, keep)| action(kind, keep))
+}
+
+/// Three detectors whose findings overlap each other in many ways.
+fn detectors_of(variant: usize) -> Vec<CustomDetector> {
+    let patterns = [["a+", "ab", "[abc]{3}"], ["b", "bc+", "a b"], ["ca", "c", "[ab]+"]];
+    let of = patterns[variant % patterns.len()];
+    ["x", "y", "z"].iter().zip(of).map(|(name, pattern)| detector(name, pattern)).collect()
+}
+
+fn leaves() -> impl Strategy<Value = Leaf> {
+    let ids = proptest::sample::subsequence(vec!["custom.x", "custom.y", "custom.z"], 1..=2);
+    let of_text = (ids, 1u32..4, proptest::bool::weighted(0.2))
+        .prop_map(|(ids, at_least, not)| Leaf { not, ..finding(&ids, at_least) });
+    let of_request = any::<bool>().prop_map(|not| Leaf {
+        not,
+        field: Some(FieldMatch { name: RequestField::Role, r#in: vec!["sales".to_owned()] }),
+        ..Leaf::default()
+    });
+    prop_oneof![4 => of_text, 1 => of_request]
+}
+
+fn policies() -> impl Strategy<Value = BundledPolicy> {
+    let rules = proptest::collection::vec(
+        (proptest::collection::vec(proptest::collection::vec(leaves(), 1..3), 1..3), actions(), 0u8..=100),
+        1..4,
+    );
+    ("[a-z]{6}", 0usize..3, rules, proptest::bool::weighted(0.1)).prop_map(
+        |(name, variant, rules, shadow)| {
+            let rules = rules.into_iter().enumerate().map(|(index, (mut when, action, weight))| {
+                if matches!(action.r#type, ActionType::Mask | ActionType::Redact) {
+                    when.iter_mut().for_each(|group| group.push(finding(&["custom.x"], 1)));
+                }
+                rule(&format!("R{index}"), when, action, weight)
+            });
+            let mut policy = policy(&name, detectors_of(variant), rules.collect());
+            if shadow {
+                policy.enforcement.mode = EnforcementMode::Shadow;
+            }
+            policy
+        },
+    )
+}
+
+/// Policies with names of their own.
+fn sets() -> impl Strategy<Value = Vec<BundledPolicy>> {
+    proptest::collection::vec(policies(), 1..5).prop_map(|mut policies| {
+        for (index, policy) in policies.iter_mut().enumerate() {
+            policy.name = format!("{}{index}", policy.name);
+        }
+        policies
+    })
+}
+
+/// For each code point of the text whether it can be read in the output: letters are replaced by themselves or by
+/// `*`, and labels hold none of the alphabet's letters.
+fn readable(text: &str, bundle: &CompiledBundle) -> Option<usize> {
+    let output = analyze(bundle, &request(text), &key()).output?;
+    Some(output.chars().filter(|c| matches!(c, 'a' | 'b' | 'c')).count())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_order_of_policies_rules_and_groups_never_matters(policies in sets(), text in "[abc ]{0,24}") {
+        let mut turned = policies.clone();
+        turned.reverse();
+        for policy in &mut turned {
+            policy.rules.reverse();
+            policy.rules.iter_mut().for_each(|rule| rule.when.any.reverse());
+        }
+        let one = analyze(&bundle(policies, Vec::new()), &request(&text), &key());
+        let other = analyze(&bundle(turned, Vec::new()), &request(&text), &key());
+        // Sentences about conditions follow the order of the groups; nothing else may.
+        let facts = |decision: &Decision| {
+            let rules = |all: &[MatchedRule]| all.iter().map(|entry| (entry.policy.name.clone(), entry.rule.id.clone(), entry.findings.clone())).collect::<Vec<_>>();
+            (decision.action, decision.approvers.clone(), decision.risk, decision.findings.clone(), decision.output.clone(), rules(&decision.matched), rules(&decision.shadow), decision.explanation.clone())
+        };
+        prop_assert_eq!(facts(&one), facts(&other));
+    }
+
+    #[test]
+    fn one_more_policy_never_loosens(policies in sets(), text in "[abc ]{0,24}") {
+        let fewer = bundle(policies[1..].to_vec(), Vec::new());
+        let all = bundle(policies, Vec::new());
+        let (before, after) = (analyze(&fewer, &request(&text), &key()), analyze(&all, &request(&text), &key()));
+        prop_assert!(after.action >= before.action);
+        prop_assert!(after.risk.score >= before.risk.score);
+        for old in &before.findings {
+            let kept = after.findings.iter().find(|new| new.finding == old.finding);
+            prop_assert!(kept.is_some_and(|new| new.action >= old.action));
+        }
+        prop_assert!(before.output.is_some() || after.output.is_none());
+        if let (Some(before), Some(after)) = (readable(&text, &fewer), readable(&text, &all)) {
+            prop_assert!(after <= before, "{before} letters could be read, now {after}");
+        }
+    }
+
+    #[test]
+    fn the_same_policy_twice_decides_the_same(policy in policies(), text in "[abc ]{0,24}") {
+        let mut twin = policy.clone();
+        twin.name.push('2');
+        let once = analyze(&bundle(vec![policy.clone()], Vec::new()), &request(&text), &key());
+        let twice = analyze(&bundle(vec![policy, twin], Vec::new()), &request(&text), &key());
+        prop_assert_eq!(once.action, twice.action);
+        prop_assert_eq!(once.output, twice.output);
+        prop_assert_eq!(once.findings, twice.findings);
+    }
+
+    #[test]
+    fn more_text_never_lowers_the_score(policies in sets(), text in "[abc ]{0,16}", more in "[abc]{0,8}") {
+        let bundle = bundle(policies, Vec::new());
+        let short = analyze(&bundle, &request(&text), &key());
+        let long = analyze(&bundle, &request(&format!("{text} . {more}")), &key());
+        prop_assert!(long.risk.score >= short.risk.score);
+    }
+
+    #[test]
+    fn what_is_redacted_cannot_be_read(text in "[abc ]{0,32}") {
+        let rules = vec![rule("R", vec![vec![finding(&["custom.x"], 1)]], action(ActionType::Redact, 0), 1)];
+        let bundle = one(vec![detector("x", "a[bc]*")], rules);
+        let decision = analyze(&bundle, &request(&text), &key());
+        prop_assert!(!decision.output.unwrap().contains('a'));
+    }
+}
+
+#[test]
+fn decisions_share_rules_instead_of_copying_them() {
+    let bundle = one(
+        vec![detector("a", "aa")],
+        vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Flag, 0), 50)],
+    );
+    let one = analyze(&bundle, &request("aa"), &key());
+    let two = analyze(&bundle, &request("aa"), &key());
+    assert!(Arc::ptr_eq(&one.matched[0].rule, &two.matched[0].rule));
+}

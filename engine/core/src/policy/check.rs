@@ -23,6 +23,9 @@ use crate::pipeline::{Context, Decision, Request, decide};
 /// The schema's message for an update that does not raise the version.
 pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes";
 
+/// How every message about a test that fails begins.
+pub const TEST_FAILS: &str = "the test fails";
+
 /// Whom a policy applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -293,8 +296,7 @@ fn compare(test: &PolicyTest, decision: &Decision, path: &str, problems: &mut Ve
     };
     let hint = format!("Decided: {decided}; {rules}; {found}. Mend the rule or the test.");
     if test.expect.action != decision.action {
-        let message =
-            format!("the test fails: expected {}, decided {decided}", wire_name(&test.expect.action));
+        let message = format!("{TEST_FAILS}: expected {}, decided {decided}", wire_name(&test.expect.action));
         problems.push(problem(format!("{path}.action"), message, hint.clone()));
     }
     let expected: HashSet<&str> = test.expect.rules.iter().map(String::as_str).collect();
@@ -309,7 +311,7 @@ fn compare(test: &PolicyTest, decision: &Decision, path: &str, problems: &mut Ve
         if !extra.is_empty() {
             parts.push(format!("matched as well: {}", extra.join(", ")));
         }
-        let message = format!("the test fails: {}", parts.join("; "));
+        let message = format!("{TEST_FAILS}: {}", parts.join("; "));
         problems.push(problem(format!("{path}.rules"), message, hint.clone()));
     }
     if let Some(expected) = &test.expect.output
@@ -317,10 +319,10 @@ fn compare(test: &PolicyTest, decision: &Decision, path: &str, problems: &mut Ve
     {
         // The texts hold made-up identifiers at best, so the place is told and not what stands there.
         let message = match &decision.output {
-            None => "the test fails: nothing leaves under the action decided".to_owned(),
+            None => format!("{TEST_FAILS}: nothing leaves under the action decided"),
             Some(output) => {
                 let same = output.chars().zip(expected.chars()).take_while(|(a, b)| a == b).count();
-                format!("the test fails: the output differs from character {} on", same + 1)
+                format!("{TEST_FAILS}: the output differs from character {} on", same + 1)
             }
         };
         problems.push(problem(format!("{path}.output"), message, hint));

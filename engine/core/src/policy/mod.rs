@@ -12,9 +12,11 @@ mod manifest;
 pub(crate) mod problem;
 mod schema;
 mod source;
+#[cfg(test)]
+mod tests;
 pub(crate) mod words;
 
-pub use check::{CheckedPolicy, Scope, check, check_tenant, check_update};
+pub use check::{CheckedPolicy, Scope, TEST_FAILS, check, check_tenant, check_update};
 pub use compile::CompiledPolicy;
 pub use manifest::{Located, Manifest, Review, read_manifests, review};
 pub use problem::PolicyProblem;

@@ -12,8 +12,8 @@ struct Noun {
     en: [&'static str; 2],
 }
 
-/// Types of findings. Others are named by the catalogue's description of their detector, or by their type.
-const NOUNS: [Noun; 9] = [
+/// Types of findings. Others, such as those of a policy’s own detectors, are named by their type.
+const NOUNS: &[Noun] = &[
     Noun {
         kind: "EMAIL",
         fr: ["adresse e-mail", "adresses e-mail"],
@@ -43,6 +43,111 @@ const NOUNS: [Noun; 9] = [
         en: ["French VAT number", "French VAT numbers"],
     },
     Noun { kind: "IP", fr: ["adresse IP", "adresses IP"], en: ["IP address", "IP addresses"] },
+    Noun {
+        kind: "SECRET_AWS_ACCESS_KEY",
+        fr: ["identifiant de clé AWS", "identifiants de clé AWS"],
+        en: ["AWS access key id", "AWS access key ids"],
+    },
+    Noun {
+        kind: "SECRET_AWS_SECRET_KEY",
+        fr: ["clé secrète AWS", "clés secrètes AWS"],
+        en: ["AWS secret key", "AWS secret keys"],
+    },
+    Noun {
+        kind: "SECRET_URL_PASSWORD",
+        fr: ["mot de passe dans une adresse de connexion", "mots de passe dans une adresse de connexion"],
+        en: ["password in a connection address", "passwords in a connection address"],
+    },
+    Noun {
+        kind: "SECRET_JWT",
+        fr: ["jeton de session (JWT)", "jetons de session (JWT)"],
+        en: ["session token (JWT)", "session tokens (JWT)"],
+    },
+    Noun {
+        kind: "SECRET_PRIVATE_KEY",
+        fr: ["clé privée", "clés privées"],
+        en: ["private key", "private keys"],
+    },
+    Noun {
+        kind: "SECRET_ANTHROPIC_KEY",
+        fr: ["clé d’accès Anthropic", "clés d’accès Anthropic"],
+        en: ["Anthropic access key", "Anthropic access keys"],
+    },
+    Noun {
+        kind: "SECRET_OPENAI_KEY",
+        fr: ["clé d’accès OpenAI", "clés d’accès OpenAI"],
+        en: ["OpenAI access key", "OpenAI access keys"],
+    },
+    Noun {
+        kind: "SECRET_SENDGRID_KEY",
+        fr: ["clé d’accès SendGrid", "clés d’accès SendGrid"],
+        en: ["SendGrid access key", "SendGrid access keys"],
+    },
+    Noun {
+        kind: "SECRET_STRIPE_KEY",
+        fr: ["clé d’accès Stripe", "clés d’accès Stripe"],
+        en: ["Stripe access key", "Stripe access keys"],
+    },
+    Noun {
+        kind: "SECRET_GOOGLE_API_KEY",
+        fr: ["clé d’accès Google", "clés d’accès Google"],
+        en: ["Google API key", "Google API keys"],
+    },
+    Noun {
+        kind: "SECRET_GOOGLE_OAUTH_SECRET",
+        fr: ["secret OAuth Google", "secrets OAuth Google"],
+        en: ["Google OAuth secret", "Google OAuth secrets"],
+    },
+    Noun {
+        kind: "SECRET_SLACK_WEBHOOK",
+        fr: ["adresse de webhook Slack", "adresses de webhook Slack"],
+        en: ["Slack webhook address", "Slack webhook addresses"],
+    },
+    Noun {
+        kind: "SECRET_DIGITALOCEAN_TOKEN",
+        fr: ["jeton d’accès DigitalOcean", "jetons d’accès DigitalOcean"],
+        en: ["DigitalOcean access token", "DigitalOcean access tokens"],
+    },
+    Noun {
+        kind: "SECRET_GITHUB_TOKEN",
+        fr: ["jeton d’accès GitHub", "jetons d’accès GitHub"],
+        en: ["GitHub access token", "GitHub access tokens"],
+    },
+    Noun {
+        kind: "SECRET_GITLAB_TOKEN",
+        fr: ["jeton d’accès GitLab", "jetons d’accès GitLab"],
+        en: ["GitLab access token", "GitLab access tokens"],
+    },
+    Noun {
+        kind: "SECRET_HUGGINGFACE_TOKEN",
+        fr: ["jeton d’accès Hugging Face", "jetons d’accès Hugging Face"],
+        en: ["Hugging Face access token", "Hugging Face access tokens"],
+    },
+    Noun {
+        kind: "SECRET_NPM_TOKEN",
+        fr: ["jeton d’accès npm", "jetons d’accès npm"],
+        en: ["npm access token", "npm access tokens"],
+    },
+    Noun {
+        kind: "SECRET_PYPI_TOKEN",
+        fr: ["jeton d’accès PyPI", "jetons d’accès PyPI"],
+        en: ["PyPI access token", "PyPI access tokens"],
+    },
+    Noun {
+        kind: "SECRET_SLACK_TOKEN",
+        fr: ["jeton d’accès Slack", "jetons d’accès Slack"],
+        en: ["Slack access token", "Slack access tokens"],
+    },
+    Noun {
+        kind: "SECRET_TELEGRAM_TOKEN",
+        fr: ["jeton d’accès Telegram", "jetons d’accès Telegram"],
+        en: ["Telegram access token", "Telegram access tokens"],
+    },
+    Noun {
+        kind: "SECRET_GITHUB_FINE_GRAINED_TOKEN",
+        fr: ["jeton d’accès GitHub", "jetons d’accès GitHub"],
+        en: ["GitHub access token", "GitHub access tokens"],
+    },
 ];
 
 /// So many findings of a type, such as `2 adresses e-mail`.

@@ -8,7 +8,7 @@
 //!   order of the text: `[IBAN, CARD]`.
 //! - [`Edit::Mask`] writes `*` for each letter and digit and keeps what separates them, so a reader still sees
 //!   what kind of value it was. Of the letters and digits the last `keep_last` stay, but never more than half of
-//!   the value. A value of punctuation alone is masked wholly.
+//!   the value. A value of separators alone is masked wholly.
 //!
 //! Code points that render as nothing (zero-width and the like) inside an edited span are dropped with it, so
 //! they cannot carry anything out.
@@ -101,7 +101,7 @@ fn mask(value: &str, keep_last: u8, out: &mut String) {
     let value = NormalizedText::new(value);
     let value = value.as_str();
     let total = value.chars().filter(|c| c.is_alphanumeric()).count();
-    if total == 0 {
+    if value.chars().all(is_separator) {
         out.extend(value.chars().map(|_| '*'));
         return;
     }

@@ -1,10 +1,31 @@
 //! In: normalised text. Out: what the built-in detectors see in it, overlaps resolved.
+//!
+//! One pass of an Aho-Corasick automaton notes context words and tries the patterns whose literals it meets; one
+//! pass over the bytes leads every digit, `+`, `@`, `:` and pair of letters to the structures that may start
+//! there. Each looks at a bounded window, so the whole is linear in the text.
 
+mod address;
+mod context;
+mod bank;
+mod check;
+mod digits;
+mod overlap;
+mod pattern;
+mod phone;
+mod secret;
+
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use super::Entry;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use super::{Entry, Find, Structure, catalogue};
+use context::Contexts;
+use pattern::Rule;
 
 /// Something a built-in detector sees.
+#[derive(Debug)]
 pub(super) struct Found {
     pub(super) entry: &'static Entry,
     /// Bytes of the normalised text.
@@ -14,6 +35,229 @@ pub(super) struct Found {
     pub(super) value: String,
 }
 
-pub(super) fn built_in(_text: &str) -> Vec<Found> {
-    Vec::new()
+/// How telling the form of a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A form that other things rarely have.
+    Telling,
+    /// A form that other things have as well.
+    Weak,
+}
+
+/// What a literal is looked for for.
+enum Use {
+    /// A pattern is tried where it stands.
+    Anchor(usize),
+    /// A structure starts with it.
+    Start(Structure),
+    /// It makes findings near it likelier, for the entry of this index.
+    Context(usize),
+}
+
+/// The catalogue, compiled.
+struct Scanner {
+    entries: Vec<&'static Entry>,
+    rules: Vec<Rule>,
+    structures: HashMap<Structure, usize>,
+    literals: AhoCorasick,
+    /// By pattern of `literals`: the literal itself and what it is for.
+    uses: Vec<(String, Vec<Use>)>,
+}
+
+static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "the catalogue is part of the binary, and the tests compile it")]
+    Scanner::new(catalogue().iter().collect()).expect("the patterns of the catalogue compile")
+});
+
+/// What the built-in detectors see, by start.
+pub(super) fn built_in(text: &str) -> Vec<Found> {
+    SCANNER.scan(text)
+}
+
+impl Scanner {
+    fn new(entries: Vec<&'static Entry>) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut rules = Vec::new();
+        let mut structures = HashMap::new();
+        let mut uses: Vec<(String, Vec<Use>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut note = |literal: &str, what: Use| {
+            let place = *places.entry(literal.to_lowercase()).or_insert_with(|| {
+                uses.push((literal.to_lowercase(), Vec::new()));
+                uses.len() - 1
+            });
+            if let Some((_, of_literal)) = uses.get_mut(place) {
+                of_literal.push(what);
+            }
+        };
+        for (index, entry) in entries.iter().enumerate() {
+            for word in entry.context.values().flatten() {
+                note(word, Use::Context(index));
+            }
+            match &entry.find {
+                Find::Structure(structure) => {
+                    structures.insert(*structure, index);
+                    match structure {
+                        Structure::ConnectionString => note("://", Use::Start(*structure)),
+                        Structure::PrivateKey => note("-----BEGIN ", Use::Start(*structure)),
+                        _ => {}
+                    }
+                }
+                Find::Pattern(pattern) => {
+                    for anchor in &pattern.anchors {
+                        note(anchor, Use::Anchor(rules.len()));
+                    }
+                    rules.push(Rule::new(index, pattern)?);
+                }
+            }
+        }
+        let literals = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(uses.iter().map(|(literal, _)| literal))?;
+        Ok(Self { entries, rules, structures, literals, uses })
+    }
+
+    fn scan(&'static self, text: &str) -> Vec<Found> {
+        let mut scan = Scan {
+            scanner: self,
+            text,
+            bytes: text.as_bytes(),
+            contexts: Contexts::new(self.entries.len()),
+            found: Vec::new(),
+        };
+        let mut starts = Vec::new();
+        for literal in self.literals.find_overlapping_iter(text) {
+            let range = literal.range();
+            let Some((_, uses)) = self.uses.get(literal.pattern().as_usize()) else { continue };
+            for of_literal in uses {
+                match of_literal {
+                    Use::Context(entry) => {
+                        if context::is_word(scan.bytes, &range) {
+                            scan.contexts.push(*entry, range.clone());
+                        }
+                    }
+                    Use::Anchor(rule) => starts.push((range.start, Start::Rule(*rule))),
+                    Use::Start(structure) => starts.push((range.start, Start::Structure(*structure))),
+                }
+            }
+        }
+        // Overlapping matches come by their end; skipping what was found needs them by their start.
+        starts.sort_by_key(|(at, _)| *at);
+        starts.dedup();
+        scan.contexts.sort();
+        scan.literals(&starts);
+        scan.bytes();
+        overlap::resolve(scan.found)
+    }
+}
+
+/// What starts where a literal stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Rule(usize),
+    Structure(Structure),
+}
+
+/// One text being scanned.
+struct Scan<'t> {
+    scanner: &'static Scanner,
+    text: &'t str,
+    bytes: &'t [u8],
+    contexts: Contexts,
+    found: Vec<Found>,
+}
+
+impl Scan<'_> {
+    fn literals(&mut self, starts: &[(usize, Start)]) {
+        // A rule goes on behind what it matched last, whether it was accepted or not.
+        let mut done = vec![0; self.scanner.rules.len()];
+        let mut key_done = 0;
+        for &(at, start) in starts {
+            match start {
+                Start::Rule(index) => {
+                    let (Some(rule), Some(done)) = (self.scanner.rules.get(index), done.get_mut(index)) else {
+                        continue;
+                    };
+                    if at < *done {
+                        continue;
+                    }
+                    let Some(matched) = rule.try_at(self.text, at) else { continue };
+                    *done = matched.end;
+                    if let Some((range, verified)) = matched.value {
+                        let value = self.slice(&range).to_owned();
+                        self.push(rule.entry, range, Form::Telling, verified, value);
+                    }
+                }
+                Start::Structure(Structure::ConnectionString) => self.connection_string(at),
+                Start::Structure(Structure::PrivateKey) if at >= key_done => {
+                    key_done = self.private_key(at).unwrap_or(at);
+                }
+                Start::Structure(_) => {}
+            }
+        }
+    }
+
+    fn bytes(&mut self) {
+        let mut at = 0;
+        let mut before = 0;
+        let mut address_done = 0;
+        while let Some(&byte) = self.bytes.get(at) {
+            match byte {
+                b'0'..=b'9' if !check::is_word(before) => {
+                    let end = self.digits(at);
+                    before = byte_at(self.bytes, end.saturating_sub(1));
+                    at = end;
+                    continue;
+                }
+                b'+' => self.international_phone(at),
+                b'@' => self.email(at),
+                b':' if at >= address_done => address_done = self.ip_v6(at, address_done),
+                b'A'..=b'Z' | b'a'..=b'z' if !check::is_word(before) => self.bank(at),
+                _ => {}
+            }
+            before = byte;
+            at += 1;
+        }
+    }
+
+    /// Notes a finding of a structure.
+    fn found(&mut self, structure: Structure, range: Range<usize>, form: Form, value: String) {
+        if let Some(&entry) = self.scanner.structures.get(&structure) {
+            self.push(entry, range, form, false, value);
+        }
+    }
+
+    fn push(&mut self, index: usize, range: Range<usize>, form: Form, verified: bool, value: String) {
+        let Some(entry) = self.scanner.entries.get(index) else { return };
+        let score = &entry.score;
+        let mut best = if form == Form::Telling { score.base } else { score.weak.unwrap_or(score.base) };
+        if verified {
+            best = best.max(score.verified);
+        }
+        if score.context > best && self.contexts.near(index, &range) {
+            best = score.context;
+        }
+        if best > 0.0 {
+            self.found.push(Found { entry, range, score: best, value });
+        }
+    }
+
+    /// Whether a context word of a structure stands near.
+    fn has_context(&self, structure: Structure, range: &Range<usize>) -> bool {
+        self.scanner.structures.get(&structure).is_some_and(|entry| self.contexts.near(*entry, range))
+    }
+
+    fn slice(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+}
+
+/// The byte at a place; 0, which is part of no value, beyond the end.
+fn byte_at(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(0)
+}
+
+/// The byte before a place; 0 at the start.
+fn byte_before(bytes: &[u8], at: usize) -> u8 {
+    at.checked_sub(1).map_or(0, |at| byte_at(bytes, at))
 }

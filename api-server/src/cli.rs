@@ -1,0 +1,199 @@
+//! The command line. Everything is also an environment variable; secrets are nothing else.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use novacrm_api_domain::user::Locale;
+use novacrm_service::telemetry;
+use url::Url;
+
+use crate::db::{Database, migrate};
+use crate::http::documentation;
+use crate::server::{self, Config};
+use crate::services::{Clock, SystemClock, setup};
+
+/// The CRM API of a NovaCRM tenant.
+#[derive(Debug, Parser)]
+#[command(name = "novacrm-api-server", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API and the front end.
+    Serve(Serve),
+    /// Bring the CRM database to this version, make the first account, fill in demonstration data.
+    Migrate(Migrate),
+    /// Write the OpenAPI document to standard output.
+    Openapi,
+    /// Write completions for a shell to standard output.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// Address of the API and the front end.
+    #[arg(long, env = "NOVACRM_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Address of probes and metrics.
+    #[arg(long, env = "NOVACRM_ADMIN_LISTEN", default_value = "0.0.0.0:9090")]
+    admin_listen: SocketAddr,
+    /// The tenant's id: its namespace.
+    #[arg(long, env = "NOVACRM_TENANT")]
+    tenant: String,
+    /// What the tenant is called; its id when absent.
+    #[arg(long, env = "NOVACRM_TENANT_NAME")]
+    tenant_name: Option<String>,
+    /// The compliance engine.
+    #[arg(long, env = "NOVACRM_ENGINE_URL")]
+    engine_url: Url,
+    /// Folder with ca.crt, tls.crt and tls.key.
+    #[arg(long, env = "NOVACRM_TLS_DIR")]
+    tls_dir: PathBuf,
+    /// Folder with token.key, cursor.key and idempotency.key.
+    #[arg(long, env = "NOVACRM_KEYS_DIR")]
+    keys_dir: PathBuf,
+    /// Folder with the exported front end; none is served when absent.
+    #[arg(long, env = "NOVACRM_STATIC_DIR")]
+    static_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Migrate {
+    /// Address of the first account; made only when there is none.
+    #[arg(long, env = "NOVACRM_BOOTSTRAP_ADMIN_EMAIL")]
+    admin_email: Option<String>,
+    /// What its holder is called.
+    #[arg(long, env = "NOVACRM_BOOTSTRAP_ADMIN_NAME")]
+    admin_name: Option<String>,
+    /// Language of its holder.
+    #[arg(long, env = "NOVACRM_DEFAULT_LOCALE", value_enum, default_value = "fr")]
+    locale: Language,
+    /// Fill an empty CRM with fictitious records.
+    #[arg(long, env = "NOVACRM_DEMO_DATA", action = clap::ArgAction::Set, default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
+    demo_data: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Language {
+    Fr,
+    En,
+}
+
+/// A failure, told in one sentence.
+type Failure = String;
+
+/// Runs the command line.
+#[must_use]
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(serve) => block_on(serving(serve)),
+        Command::Migrate(migrate) => block_on(migrating(migrate)),
+        Command::Openapi => openapi(),
+        Command::Completions { shell } => completions(shell),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nothing is left to tell when standard error is gone too.
+            let _ = writeln!(std::io::stderr().lock(), "novacrm-api-server: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no threads can be started: {error}"))?;
+    runtime.block_on(async {
+        let _telemetry = telemetry::init("novacrm-api-server").map_err(|error| error.to_string())?;
+        work.await
+    })
+}
+
+/// A secret is read from the environment alone: arguments are visible to every user of a machine.
+fn secret(name: &str) -> Result<String, Failure> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => Err(format!("the environment variable {name} is missing")),
+    }
+}
+
+async fn serving(serve: Serve) -> Result<(), Failure> {
+    let config = Config {
+        listen: serve.listen,
+        admin_listen: serve.admin_listen,
+        tenant_name: serve.tenant_name.unwrap_or_else(|| serve.tenant.clone()),
+        tenant: serve.tenant,
+        database_url: secret("NOVACRM_DATABASE_URL")?,
+        engine_url: serve.engine_url,
+        tls_dir: serve.tls_dir,
+        keys_dir: serve.keys_dir,
+        static_dir: serve.static_dir,
+    };
+    server::run(config).await.map_err(|error| error.to_string())
+}
+
+async fn migrating(options: Migrate) -> Result<(), Failure> {
+    let url = secret("NOVACRM_MIGRATION_DATABASE_URL")?;
+    migrate::run(&url).await.map_err(|error| error.to_string())?;
+    tracing::info!(version = migrate::expected_version(), "the database is up to date");
+    let database = Arc::new(Database::connect(&url).map_err(|error| error.to_string())?);
+    let now = SystemClock.now();
+    if let Some(email) = &options.admin_email {
+        let password = secret("NOVACRM_BOOTSTRAP_ADMIN_PASSWORD")?;
+        let name = options.admin_name.as_deref().unwrap_or("Administration");
+        let locale = match options.locale {
+            Language::Fr => Locale::Fr,
+            Language::En => Locale::En,
+        };
+        let made = setup::first_account(database.as_ref(), now, email, name, &password, locale)
+            .await
+            .map_err(|error| account_failure(&error))?;
+        tracing::info!(made, "first account");
+    }
+    if options.demo_data {
+        let made = setup::demo(database.as_ref(), now).await.map_err(|error| error.to_string())?;
+        tracing::info!(made, "demonstration data");
+    }
+    Ok(())
+}
+
+/// Says which variable is wrong.
+fn account_failure(error: &crate::services::ServiceError) -> Failure {
+    let crate::services::ServiceError::Invalid(errors) = error else { return error.to_string() };
+    let faults: Vec<_> = errors
+        .iter()
+        .map(|error| {
+            let variable = match error.field {
+                "email" => "NOVACRM_BOOTSTRAP_ADMIN_EMAIL",
+                "password" => "NOVACRM_BOOTSTRAP_ADMIN_PASSWORD",
+                _ => "NOVACRM_BOOTSTRAP_ADMIN_NAME",
+            };
+            format!("{variable} {}", error.fault.message().1)
+        })
+        .collect();
+    faults.join("; ")
+}
+
+fn openapi() -> Result<(), Failure> {
+    let text = documentation::text().map_err(|error| error.to_string())?;
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "novacrm-api-server", &mut text);
+    std::io::stdout().lock().write_all(&text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,283 @@
+//! PostgreSQL: the repositories behind the traits of [`crate::services::ports`].
+//!
+//! Queries are checked at compile time but for the dynamic lists. Visibility is a predicate of every query. Reads
+//! are tried again on a dead connection, since connections are not tested before use: a test costs a round trip
+//! for every request, a restart of the database costs one failed attempt per connection.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Transaction};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::services::list::{Key, Position};
+use crate::services::once::Once;
+use crate::services::ports::{StoreError, Written};
+
+pub mod accounts;
+pub mod assessments;
+pub mod contacts;
+pub mod interactions;
+pub mod migrate;
+pub mod organisations;
+pub mod replies;
+
+/// Connections of a pool.
+pub const CONNECTIONS: u32 = 16;
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Connections are replaced after this time, so that a failover or a rotated password is noticed.
+const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+}
+
+impl Database {
+    /// A database over a pool that exists.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Connects as needed; the database need not be there yet.
+    ///
+    /// # Errors
+    /// When the URL cannot be read. It is not part of the message, since it holds a password.
+    pub fn connect(url: &str) -> Result<Self, StoreError> {
+        let options: PgConnectOptions =
+            url.parse().map_err(|_| StoreError::Failed("an unreadable database URL".to_owned()))?;
+        let options = options
+            .application_name("novacrm-api-server")
+            .options([("statement_timeout", "10s"), ("lock_timeout", "5s")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .test_before_acquire(false)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(MAX_LIFETIME)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// The version of the last migration that was applied.
+    ///
+    /// # Errors
+    /// When the database is away, or was never migrated.
+    pub async fn version(&self) -> Result<i64, StoreError> {
+        // Not checked at compile time: the table belongs to the migration tool.
+        self.read(|| {
+            sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.pool)
+        })
+        .await
+    }
+
+    /// Runs a read, again while it meets dead connections; there are at most as many as the pool holds.
+    async fn read<T, F>(&self, mut query: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let mut left = CONNECTIONS;
+        loop {
+            match query().await {
+                Err(error) if left > 0 && is_dead(&error) => left -= 1,
+                other => return other.map_err(|error| store_error(&error)),
+            }
+        }
+    }
+
+    /// Runs a list query; it is built anew for each attempt.
+    async fn fetch_all<T>(&self, build: impl Fn() -> QueryBuilder<Postgres>) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'row> FromRow<'row, PgRow> + Send + Unpin,
+    {
+        self.read(|| {
+            let mut builder = build();
+            async move { builder.build_query_as().fetch_all(&self.pool).await }
+        })
+        .await
+    }
+
+    /// Runs a query that counts.
+    async fn fetch_count(&self, build: impl Fn() -> QueryBuilder<Postgres>) -> Result<i64, StoreError> {
+        self.read(|| {
+            let mut builder = build();
+            async move { builder.build_query_scalar().fetch_one(&self.pool).await }
+        })
+        .await
+    }
+
+    /// Begins a transaction. Nothing was done yet when that fails, so it is tried again as a read is.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.read(|| self.pool.begin()).await
+    }
+}
+
+/// The connection is gone; the statement did not run, or it was a read and may run again.
+fn is_dead(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        // admin_shutdown, crash_shutdown, cannot_connect_now
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03"))
+        }
+        _ => false,
+    }
+}
+
+/// Names of unique indexes and foreign keys, and the field each belongs to.
+const CONSTRAINTS: &[(&str, &str)] = &[
+    ("contacts_email", "email"),
+    ("organisations_domain", "domain"),
+    ("organisations_siren", "siren"),
+    ("users_email_key_key", "email"),
+    ("contacts_owner_id_fkey", "owner_id"),
+    ("organisations_owner_id_fkey", "owner_id"),
+    ("interactions_owner_id_fkey", "owner_id"),
+    ("contacts_organisation_id_fkey", "organisation_id"),
+    ("interactions_contact_id_fkey", "contact_id"),
+];
+
+/// What a failure means. Messages of the database may quote values, so none is kept.
+fn store_error(error: &sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::Database(database) => {
+            let field = database.constraint().and_then(|name| {
+                CONSTRAINTS.iter().find(|(constraint, _)| *constraint == name).map(|(_, field)| *field)
+            });
+            match (database.code().as_deref(), field) {
+                (Some("23505"), Some(field)) => StoreError::Duplicate { field },
+                (Some("23503"), Some(field)) => StoreError::UnknownReference { field },
+                (Some(code), _) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                    StoreError::Unavailable
+                }
+                (code, _) => StoreError::Failed(format!("SQLSTATE {}", code.unwrap_or("unknown"))),
+            }
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => StoreError::Unavailable,
+        sqlx::Error::RowNotFound => StoreError::Failed("a row that must exist is missing".to_owned()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt("a table"),
+        _ => StoreError::Failed("an error of the driver".to_owned()),
+    }
+}
+
+/// Keeps a reply within a transaction. `false`: another one is kept under the same key. Waits for a transaction
+/// that is about to keep one.
+async fn keep(transaction: &mut Transaction<'static, Postgres>, once: &Once) -> Result<bool, StoreError> {
+    let kept = sqlx::query!(
+        "INSERT INTO idempotency (id, request, run_id, expires_at, reply) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (id) DO UPDATE SET request = excluded.request, reply = excluded.reply,
+             expires_at = excluded.expires_at
+         WHERE idempotency.expires_at <= excluded.expires_at - interval '24 hours'",
+        once.id.as_slice(),
+        once.request.as_slice(),
+        Uuid::now_v7(),
+        once.expires_at,
+        once.reply,
+    )
+    .execute(&mut **transaction)
+    .await
+    .map_err(|error| store_error(&error))?;
+    Ok(kept.rows_affected() == 1)
+}
+
+/// Commits a new record, or rolls back when the key is taken.
+async fn begin_once(
+    database: &Database,
+    once: Option<&Once>,
+) -> Result<Option<Transaction<'static, Postgres>>, StoreError> {
+    let mut transaction = database.begin().await?;
+    if let Some(once) = once
+        && !keep(&mut transaction, once).await?
+    {
+        return Ok(None);
+    }
+    Ok(Some(transaction))
+}
+
+async fn commit(transaction: Transaction<'static, Postgres>) -> Result<Written, StoreError> {
+    transaction.commit().await.map_err(|error| store_error(&error))?;
+    Ok(Written::Done)
+}
+
+/// What it means that an update met no row of the version before.
+fn not_updated(current: Option<i64>) -> Written {
+    current.map_or(Written::Gone, Written::Stale)
+}
+
+/// A search within folded text, as a pattern for `LIKE`.
+fn pattern(q: &str) -> String {
+    let folded = novacrm_api_domain::text::fold(q);
+    let mut pattern = String::with_capacity(folded.len() + 2);
+    pattern.push('%');
+    for char in folded.chars() {
+        if matches!(char, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Ends a list query: behind a position, sorted, one row more than asked for.
+fn push_page(
+    builder: &mut QueryBuilder<Postgres>,
+    (column, id): (&str, &str),
+    descending: bool,
+    after: Option<&Position>,
+    limit: u32,
+) {
+    let (less, order) = if descending { ("<", "DESC") } else { (">", "ASC") };
+    if let Some(position) = after {
+        builder.push(format_args!(" AND ({column}, {id}) {less} ("));
+        match &position.key {
+            Key::Text(text) => {
+                // The column's own collation must decide, not that of the parameter.
+                builder.push_bind(text.clone()).push(" COLLATE \"C\"");
+            }
+            Key::Micros(micros) => {
+                let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*micros) * 1000)
+                    .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+                builder.push_bind(at);
+            }
+        }
+        builder.push(", ").push_bind(position.id).push(")");
+    }
+    builder.push(format_args!(" ORDER BY {column} {order}, {id} {order} LIMIT "));
+    builder.push_bind(i64::from(limit) + 1);
+}
+
+/// Builds the identity and history of a record from a row that has their columns.
+macro_rules! meta {
+    ($row:ident) => {
+        novacrm_api_domain::record::Meta {
+            id: $row.id,
+            owner_id: $row.owner_id,
+            version: $row.version,
+            created_at: $row.created_at,
+            created_by: $row.created_by,
+            updated_at: $row.updated_at,
+            updated_by: $row.updated_by,
+            deleted_at: $row.deleted_at,
+        }
+    };
+}
+pub(crate) use meta;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_pattern_takes_wildcards_by_the_letter() {
+        assert_eq!(pattern("100%_É\\"), "%100\\%\\_e\\\\%");
+    }
+}

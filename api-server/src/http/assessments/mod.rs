@@ -1,0 +1,4 @@
+//! Assessments of prompts.
+
+pub mod create;
+pub mod read;

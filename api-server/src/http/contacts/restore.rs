@@ -1,0 +1,35 @@
+//! `POST /contacts/{id}/restore`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use novacrm_service::problem::Problem;
+
+use crate::http::error::problem;
+use crate::http::exchange::{Bare, Id, answer};
+use crate::http::views::ContactView;
+use crate::services::{Services, records};
+
+/// Restore a contact.
+///
+/// Takes a deletion back; a record that lives is left as it is. Honours `Idempotency-Key`.
+#[utoipa::path(
+    post,
+    path = "/contacts/{id}/restore",
+    tag = "contacts",
+    operation_id = "restore_contact",
+    params(
+        ("id" = Uuid, Path, description = "Identifier"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request repeatable")
+    ),
+    responses((status = 200, description = "It lives", body = ContactView)),
+    extensions(("x-permission" = json!("contact.delete")))
+)]
+pub async fn restore(
+    State(services): State<Arc<Services>>,
+    Bare { caller, key }: Bare,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    records::restore(&services, &caller, id, key.as_ref(), super::render).await.map(answer).map_err(problem)
+}

@@ -1,0 +1,111 @@
+//! HTTP: requests in, calls of use cases, JSON or problems out. Nothing is decided here.
+//!
+//! A route is registered from its documented handler, so the OpenAPI document cannot leave one out; a test refuses
+//! one without a summary or a permission.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use novacrm_service::problem::{self, Pipeline};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
+
+use crate::services::Services;
+
+pub mod assessments;
+pub mod auth;
+pub mod caller;
+pub mod contacts;
+pub mod documentation;
+pub mod error;
+pub mod exchange;
+pub mod interactions;
+pub mod organisations;
+pub mod policies;
+pub mod site;
+pub mod users;
+pub mod views;
+
+/// Longest body, in bytes.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+/// Longest body of an assessment: the engine decides about texts that are too long, so they must reach it. JSON may
+/// double a text of line breaks and quotes.
+pub const ASSESSMENT_LIMIT: usize = 2 * novacrm_engine_wire::MAX_TEXT_BYTES + 64 * 1024;
+
+/// What handlers are given.
+#[derive(Clone, Debug)]
+pub struct App {
+    services: Arc<Services>,
+}
+
+impl App {
+    /// An app over the use cases.
+    #[must_use]
+    pub fn new(services: Arc<Services>) -> Self {
+        Self { services }
+    }
+}
+
+impl FromRef<App> for Arc<Services> {
+    fn from_ref(app: &App) -> Self {
+        Self::clone(&app.services)
+    }
+}
+
+/// The operations, with their documentation.
+#[must_use]
+pub fn operations() -> OpenApiRouter<App> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(auth::login::login))
+        .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::logout::logout))
+        .routes(routes!(auth::session::session))
+        .routes(routes!(users::list::list, users::create::create))
+        .routes(routes!(users::read::read, users::change::change))
+        .routes(routes!(organisations::list::list, organisations::create::create))
+        .routes(routes!(
+            organisations::read::read,
+            organisations::change::change,
+            organisations::delete::delete
+        ))
+        .routes(routes!(organisations::restore::restore))
+        .routes(routes!(contacts::list::list, contacts::create::create))
+        .routes(routes!(contacts::read::read, contacts::change::change, contacts::delete::delete))
+        .routes(routes!(contacts::restore::restore))
+        .routes(routes!(contacts::timeline::timeline))
+        .routes(routes!(interactions::list::list, interactions::create::create))
+        .routes(routes!(interactions::read::read, interactions::change::change, interactions::delete::delete))
+        .routes(routes!(interactions::restore::restore))
+        .routes(routes!(assessments::create::create).layer(DefaultBodyLimit::max(ASSESSMENT_LIMIT)))
+        .routes(routes!(assessments::read::read))
+        .routes(routes!(policies::read::read));
+    OpenApiRouter::with_openapi(documentation::base()).nest("/api/v1", api)
+}
+
+/// Everything the server answers.
+pub fn router(app: App, site: Option<site::Site>, pipeline: Pipeline) -> Router {
+    let (api, document) = operations().split_for_parts();
+    let router = api.with_state(app).merge(documentation::router(documentation::finish(document)));
+    let router = match site {
+        Some(site) => router.fallback(move |request: Request| {
+            let site = site.clone();
+            async move { site.answer(&request) }
+        }),
+        None => router.fallback(problem::not_found),
+    };
+    let header = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    // Answers of the API are data: a browser that shows one must run and embed nothing.
+    pipeline
+        .wrap(router, BODY_LIMIT)
+        .layer(header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::REFERRER_POLICY, "same-origin"))
+        .layer(header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
+        .layer(header(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .layer(header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
+}

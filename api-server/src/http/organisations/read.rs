@@ -1,0 +1,41 @@
+//! `GET /organisations/{id}`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use novacrm_api_domain::organisation::Organisation;
+use novacrm_service::problem::Problem;
+
+use crate::http::caller::Authenticated;
+use crate::http::error::problem;
+use crate::http::exchange::{Id, item};
+use crate::http::views::OrganisationView;
+use crate::services::{Services, records};
+
+/// Read an organisation.
+#[utoipa::path(
+    get,
+    path = "/organisations/{id}",
+    tag = "organisations",
+    operation_id = "read_organisation",
+    params(
+        ("id" = Uuid, Path, description = "Identifier"),
+        ("If-None-Match" = Option<String>, Header, description = "Entity tag you have")
+    ),
+    responses(
+        (status = 200, description = "The record", body = OrganisationView),
+        (status = 304, description = "You have it already")
+    ),
+    extensions(("x-permission" = json!("organisation.read")))
+)]
+pub async fn read(
+    State(services): State<Arc<Services>>,
+    Authenticated(caller): Authenticated,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let record = records::read::<Organisation>(&services, &caller, id).await.map_err(problem)?;
+    Ok(item(&headers, record.meta.version, &OrganisationView::from(record)))
+}

@@ -1,0 +1,3 @@
+//! The policies in force.
+
+pub mod read;

@@ -1,0 +1,3 @@
+//! Adapters to other services.
+
+pub mod engine;

@@ -1,0 +1,284 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use novacrm_crds::compliance_policy::CustomDetector;
+use proptest::prelude::*;
+
+use super::*;
+use crate::text::NormalizedText;
+use crate::{Finding, FingerprintKey, Span};
+
+fn key() -> FingerprintKey {
+    FingerprintKey::new([7; 32])
+}
+
+fn all() -> DetectorSet {
+    DetectorSet::compile(["pii.*", "secret.*"], &[]).unwrap()
+}
+
+fn scan(text: &str) -> Vec<Finding> {
+    all().scan(&NormalizedText::new(text), &key())
+}
+
+/// Types of what counts at the usual threshold, in the order of the text.
+fn kinds(text: &str) -> Vec<String> {
+    scan(text).iter().filter(|finding| finding.score >= 0.5).map(|finding| finding.kind.to_string()).collect()
+}
+
+fn custom(id: &str, pattern: &str) -> CustomDetector {
+    CustomDetector {
+        id: id.to_owned(),
+        r#type: "DOSSIER".to_owned(),
+        description: Bilingual { fr: "Dossier".to_owned(), en: "File".to_owned() },
+        pattern: pattern.to_owned(),
+        score: 0.8,
+    }
+}
+
+/// An example without its marks, and the span between them.
+fn unmark(marked: &str) -> (String, Option<Span>) {
+    let place = |mark| marked.chars().position(|c| c == mark);
+    let span = place('⟦').zip(place('⟧')).map(|(start, end)| Span { start, end: end - 1 });
+    (marked.replace(['⟦', '⟧'], ""), span)
+}
+
+#[test]
+fn every_entry_finds_its_own_examples_exactly_and_nothing_in_its_counterexamples() {
+    let mut wrong = Vec::new();
+    for entry in catalogue().iter() {
+        for example in &entry.examples.matches {
+            let (text, span) = unmark(&example.text());
+            let findings: Vec<_> = scan(&text).into_iter().filter(|finding| finding.detector == entry.id).collect();
+            if findings.len() != 1 || Some(findings[0].span) != span {
+                wrong.push(format!("{}: {text}: {span:?} but found {findings:?}", entry.id));
+            }
+        }
+        for example in &entry.examples.no_match {
+            let text = example.text();
+            if let Some(finding) = scan(&text).iter().find(|finding| finding.detector == entry.id) {
+                wrong.push(format!("{}: {text}: found {finding:?}", entry.id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_entry_is_complete() {
+    let entries: Vec<_> = catalogue().iter().collect();
+    assert!(entries.windows(2).all(|pair| pair[0].id < pair[1].id), "sorted and unique");
+    let kinds: BTreeSet<_> = entries.iter().map(|entry| &entry.kind).collect();
+    assert_eq!(kinds.len(), entries.len(), "one type each");
+    assert!(entries.iter().filter(|entry| entry.category == Category::Secret).count() >= 10);
+    for entry in entries {
+        let id = &entry.id;
+        semver::Version::parse(&entry.version).unwrap_or_else(|error| panic!("{id}: {error}"));
+        assert!(entry.description.fr.ends_with('.') && entry.description.en.ends_with('.'), "{id}: sentences");
+        assert!(!entry.risks_covered.is_empty(), "{id}: risks");
+        assert!(entry.source.url.starts_with("https://") && !entry.source.title.is_empty(), "{id}: source");
+        assert!(!entry.examples.matches.is_empty() && !entry.examples.no_match.is_empty(), "{id}: examples");
+        let score = &entry.score;
+        assert!(score.base > 0.0 && score.weak.unwrap_or(0.0) <= score.base, "{id}: scores");
+        assert!([score.base, score.context, score.verified].iter().all(|score| (0.0..=1.0).contains(score)), "{id}");
+        assert_eq!(score.context > 0.0, !entry.context.is_empty(), "{id}: context words and their score go together");
+        assert_eq!(entry.category == Category::Secret, entry.kind.starts_with("SECRET_"), "{id}: type");
+        if let Find::Pattern(pattern) = &entry.find {
+            assert!(!pattern.anchors.is_empty(), "{id}: anchors");
+            assert!(pattern.anchors.iter().all(|anchor| anchor.len() >= 3), "{id}: anchors cost when they are short");
+        }
+    }
+}
+
+#[test]
+fn a_selector_names_one_detector_or_a_family() {
+    let ids = |selector| catalogue().matching(selector).map(|entry| entry.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(ids("pii.iban"), ["pii.iban"]);
+    assert!(ids("pii.*").len() >= 9 && ids("pii.*").iter().all(|id| id.starts_with("pii.")));
+    assert!(ids("pii").is_empty() && ids("*").is_empty() && ids("pii.ib*").is_empty());
+    assert!(catalogue().get("pii.iban").is_some() && catalogue().get("pii.nothing").is_none());
+}
+
+#[test]
+fn a_wrong_set_says_what_is_wrong() {
+    let compile = |ids: &[&str], custom: &[CustomDetector]| {
+        DetectorSet::compile(ids.iter().copied(), custom).unwrap_err().to_string()
+    };
+    assert!(compile(&["pii.ibann"], &[]).contains("pii.iban"));
+    assert!(compile(&["nothing.*"], &[]).contains("pii.*, secret.*"));
+    let twice = [custom("custom.one", "a"), custom("custom.one", "b")];
+    assert!(compile(&[], &twice).contains("twice"));
+    assert!(compile(&[], &[custom("custom.one", "a*")]).contains("mandatory"));
+    let score = CustomDetector { score: f64::NAN, ..custom("custom.one", "a") };
+    assert!(compile(&[], &[score]).contains("between 0 and 1"));
+}
+
+#[test]
+fn a_custom_detector_is_narrowed_by_its_value_group() {
+    let set = DetectorSet::compile([], &[custom("custom.dossier", r"dossier (?P<value>[0-9]{6})")]).unwrap();
+    let findings = set.scan(&NormalizedText::new("été : dossier 123456, dossier 42"), &key());
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].span, &*findings[0].kind), (Span { start: 14, end: 20 }, "DOSSIER"));
+}
+
+#[test]
+fn a_custom_detector_hides_nothing() {
+    let set = DetectorSet::compile(["pii.*"], &[custom("custom.all", "(?s).+")]).unwrap();
+    let findings = set.scan(&NormalizedText::new("écrire à a.b@example.com"), &key());
+    assert!(findings.iter().any(|finding| &*finding.kind == "EMAIL"));
+}
+
+#[test]
+fn the_longer_reading_wins_over_the_one_inside_it() {
+    for (text, expected) in [
+        ("SIREN et SIRET : 732 829 320 00074", vec!["SIRET_FR"]),
+        ("SIREN 732 829 320, SIRET 732 829 320 00074", vec!["SIREN_FR", "SIRET_FR"]),
+        ("carte ou IBAN FR76 3000 6000 0112 3456 7890 189", vec!["IBAN"]),
+        ("SIREN, TVA FR44732829320", vec!["VAT_FR"]),
+        ("appeler, NIR 1 84 12 76 451 089 46", vec!["NIR_FR"]),
+        ("carte 3782 822463 10005", vec!["CARD"]),
+        ("écrire à 4111111111111111@example.com", vec!["EMAIL"]),
+        ("postgres://crm:h7Gt-q2LmZ9@db.example.com/x", vec!["SECRET_URL_PASSWORD"]),
+    ] {
+        assert_eq!(kinds(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn numbers_that_only_look_alike_are_left_alone() {
+    for text in [
+        "EAN 4006381333931",
+        "horodatage 1732300000 puis 1732300000123",
+        "commande 20241122190919",
+        "facture FA-2024-000123 du 12/05/2024, 1 234 567,89 €",
+        "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "version 10.4.3.2 du 2024-11-22T19:09:19Z",
+        "suivi 1Z 999 AA1 01 2345 6784",
+        "de 100 000 à 250 000 personnes, soit 12,5 %",
+    ] {
+        assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn a_context_word_raises_the_score() {
+    let score = |text| scan(text)[0].score;
+    assert!(score("carte 4111111111111111") > score("texte 4111111111111111"));
+    assert!(score("SIREN 732 829 320") > score("texte 732 829 320"));
+}
+
+#[test]
+fn a_github_checksum_raises_the_score_and_its_absence_hides_nothing() {
+    let entry = catalogue().get("secret.github-token").unwrap();
+    let scores: Vec<_> =
+        entry.examples.matches.iter().map(|example| scan(&unmark(&example.text()).0)[0].score).collect();
+    assert_eq!(scores, [entry.score.verified, entry.score.base]);
+}
+
+#[test]
+fn a_disguised_value_has_the_span_and_the_fingerprint_of_the_plain_one() {
+    let plain = scan("IBAN FR7630006000011234567890189");
+    for (text, end) in [
+        ("IBAN FR76 3000 6000 0112 3456 7890 189", 38),
+        ("IBAN fr76\u{a0}3000\u{202f}6000 0112 3456 7890 189", 38),
+        ("IBAN FR76\u{200b}30006\u{ad}00001123\u{feff}4567890189", 35),
+        ("IBAN ＦＲ７６３０００６００００１１２３４５６７８９０１８９", 32),
+    ] {
+        let found = scan(text);
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!(found[0].span, Span { start: 5, end }, "{text}");
+        assert_eq!(found[0].fingerprint, plain[0].fingerprint, "{text}");
+    }
+}
+
+#[test]
+fn fingerprints_differ_by_value_and_by_key() {
+    let email = |name: &str, key| all().scan(&NormalizedText::new(&format!("{name}@example.com")), &key)[0].fingerprint;
+    assert_eq!(email("Anne", key()), email("anne", key()));
+    assert_ne!(email("anne", key()), email("jean", key()));
+    assert_ne!(email("anne", key()), email("anne", FingerprintKey::new([8; 32])));
+}
+
+#[test]
+fn a_secret_behind_an_escape_sequence_is_found() {
+    let token = format!("gh{}_{}", "p", "Zk3Lq8Wm5Tn2Rv7Xs4Bd9Fg6Hj1Kc0PaYeUi");
+    for text in [format!(r"x\n{token}"), format!("q%3D{token}"), format!("\"{token}\""), format!("token={token}")] {
+        assert_eq!(kinds(&text), ["SECRET_GITHUB_TOKEN"], "{text}");
+    }
+    assert_eq!(kinds(&format!("x{token}")), Vec::<String>::new());
+}
+
+/// Values of every kind, for properties.
+fn values() -> Vec<(String, String)> {
+    catalogue()
+        .iter()
+        .flat_map(|entry| entry.examples.matches.iter().map(|example| (entry.id.to_string(), unmark(&example.text()).0)))
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_scanned_and_every_span_lies_in_it(text in any::<String>()) {
+        let length = text.chars().count();
+        for finding in scan(&text) {
+            prop_assert!(finding.span.start < finding.span.end && finding.span.end <= length);
+            prop_assert!(finding.score > 0.0 && finding.score <= 1.0);
+        }
+    }
+
+    #[test]
+    fn text_of_the_characters_that_detectors_look_at_is_scanned(text in "[0-9A-Fa-f .:/@+()\u{200b}é€-]{0,200}") {
+        let length = text.chars().count();
+        let findings = scan(&text);
+        prop_assert!(findings.iter().all(|finding| finding.span.end <= length));
+        prop_assert!(findings.windows(2).all(|pair| pair[0].span <= pair[1].span));
+    }
+
+    #[test]
+    fn text_before_or_after_never_loses_a_finding(
+        which in 0..values().len(),
+        before in "[a-zé ,]{0,80}|[0-9 ]{0,40}",
+        after in "[a-zé ,]{0,80}|[0-9 ]{0,40}",
+    ) {
+        let (id, value) = values().swap_remove(which);
+        let text = format!("{before}.\n\n{value}\n\n.{after}");
+        prop_assert!(scan(&text).iter().any(|finding| *finding.detector == *id), "{id} in {text}");
+    }
+
+    #[test]
+    fn enabling_more_detectors_never_loses_a_finding(
+        chosen in proptest::collection::vec(0..values().len(), 1..6),
+        enabled in proptest::collection::vec(0..catalogue().iter().count(), 1..6),
+    ) {
+        let values = values();
+        let text = chosen.iter().map(|at| values[*at].1.as_str()).collect::<Vec<_>>().join(" ");
+        let text = NormalizedText::new(&text);
+        let ids: Vec<_> = catalogue().iter().map(|entry| &*entry.id).collect();
+        let few = DetectorSet::compile(enabled.iter().map(|at| ids[*at]), &[]).unwrap().scan(&text, &key());
+        let many = all().scan(&text, &key());
+        prop_assert!(few.iter().all(|finding| many.contains(finding)));
+    }
+}
+
+#[test]
+fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
+    let set = all();
+    let cost = |text: &str| {
+        let text = NormalizedText::new(text);
+        let start = Instant::now();
+        std::hint::black_box(set.scan(&text, &key()));
+        start.elapsed()
+    };
+    for unit in [
+        "ghp_", "sk-", "eyJ", "eyJhbGciOi.", "a@", "@", "@a.", ":", "a:", "1", "1 ", "1.", "12-", "2A", "+", "+3", "+33 6 12 34 56 78 ",
+        "FR76 ", "F R 7 6 ", "://", "a://", "a://b:", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "tel 0", "tel (",
+        "telegram:", "aws_secret_access_key = ", "0612345678 ", "4111111111111111 ", "a.b@c.fr ", "１", "\u{301}", "e\u{301}",
+        "\u{200b}", "xoxb-", "xoxb-a-", "https://hooks.slack.com/", "1.1.1.1 ", "::", "1::1 ",
+    ] {
+        let small = unit.repeat(50_000 / unit.len());
+        let large = unit.repeat(400_000 / unit.len());
+        // Eight times the text; quadratic work would be sixty-four times. The floor takes out noise.
+        let (few, many) = (cost(&small).max(Duration::from_millis(20)), cost(&large));
+        assert!(many < few * 32, "{unit:?}: {few:?} then {many:?}");
+    }
+}

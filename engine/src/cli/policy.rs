@@ -1,0 +1,471 @@
+//! `novacrm-engine policy lint|test`: files of manifests in; every problem with file, line and column, or the
+//! outcome of every test, out.
+//!
+//! A file that cannot be read is no problem of a policy; it ends the command.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use novacrm_crds::{CompliancePolicy, DEFAULT_POLICY_NAMESPACE};
+use novacrm_engine_core::policy::{self, Manifest, PolicyProblem, Scope};
+use serde::Serialize;
+
+/// Checks and tests policies, as a pull request, admission and the engines do.
+#[derive(Debug, Args)]
+pub(super) struct PolicyArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Finds every problem of policies and tenants: syntax, schema, references, documentation, tests
+    #[command(
+        after_help = "Examples:\n  novacrm-engine policy lint policies/\n  novacrm-engine policy lint \
+                            --output json policy.yaml tenant.yaml\n\nExit codes: 0 no problems, 1 problems, 2 a file \
+                            could not be read"
+    )]
+    Lint(Input),
+    /// Runs the tests that policies bring along and shows the outcome of each
+    #[command(
+        after_help = "Examples:\n  novacrm-engine policy test policies/\n  novacrm-engine policy test --output \
+                            json policy.yaml\n\nExit codes: 0 all tests pass, 1 a test fails or a policy has other \
+                            problems, 2 a file could not be read"
+    )]
+    Test(Input),
+}
+
+#[derive(Debug, Args)]
+struct Input {
+    /// Files, or folders that are searched for .yaml, .yml and .json files
+    #[arg(required = true, value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Namespace whose policies apply to the whole organisation
+    #[arg(long, value_name = "NAMESPACE", default_value = DEFAULT_POLICY_NAMESPACE)]
+    policy_namespace: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people: one line per problem or test
+    Table,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// Why the command could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{} cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the folder {} holds no .yaml, .yml or .json file", .0.display())]
+    Empty(PathBuf),
+    #[error("the result cannot be written")]
+    Write(#[from] io::Error),
+    #[error("the result cannot be written")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs the command and writes its result to `out`.
+pub(super) fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<ExitCode, super::Failure> {
+    let sound = match &args.command {
+        Command::Lint(input) => lint(input, out)?,
+        Command::Test(input) => test(input, out)?,
+    };
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// What `policy lint --output json` writes.
+#[derive(Debug, Default, Serialize)]
+struct LintResult {
+    ok: bool,
+    files: usize,
+    policies: usize,
+    tenants: usize,
+    problems: Vec<PolicyProblem>,
+}
+
+fn lint(input: &Input, out: &mut dyn Write) -> Result<bool, Failure> {
+    let mut result = LintResult::default();
+    let mut seen = HashMap::new();
+    for path in files(&input.paths)? {
+        result.files += 1;
+        let name = path.display().to_string();
+        let source = match read(&path)? {
+            Ok(source) => source,
+            Err(problem) => {
+                result.problems.push(problem);
+                continue;
+            }
+        };
+        let review = policy::review(&source, Some(&name), &input.policy_namespace);
+        result.policies += review.policies.len();
+        result.tenants += review.tenants.len();
+        result.problems.extend(review.problems);
+        for located in &review.policies {
+            let id = (located.object.namespace().to_owned(), located.object.name().to_owned());
+            if let Some(other) = seen.insert(id, name.clone()) {
+                result.problems.push(
+                    located.locate(PolicyProblem {
+                        path: "metadata.name".to_owned(),
+                        message: format!("{other} holds a policy of this name and namespace, too"),
+                        hint: "Rename or remove one of the two; in a cluster one would replace the other."
+                            .to_owned(),
+                        file: None,
+                        line: None,
+                        column: None,
+                    }),
+                );
+            }
+        }
+    }
+    result.ok = result.problems.is_empty();
+    match input.output {
+        Output::Json => json(&result, out)?,
+        Output::Table => {
+            for problem in &result.problems {
+                write_problem(problem, "", out)?;
+            }
+            writeln!(
+                out,
+                "{}, {} and {} without problems: {} found",
+                counted(result.files, "file", "files"),
+                counted(result.policies, "policy", "policies"),
+                counted(result.tenants, "tenant", "tenants"),
+                counted(result.problems.len(), "problem", "problems"),
+            )?;
+        }
+    }
+    Ok(result.ok)
+}
+
+/// What `policy test --output json` writes.
+#[derive(Debug, Default, Serialize)]
+struct TestResult {
+    ok: bool,
+    policies: Vec<TestedPolicy>,
+    /// Problems that are not the outcome of a test; policies that have some are not tested.
+    problems: Vec<PolicyProblem>,
+}
+
+#[derive(Debug, Serialize)]
+struct TestedPolicy {
+    namespace: String,
+    name: String,
+    version: String,
+    file: String,
+    tests: Vec<TestOutcome>,
+}
+
+#[derive(Debug, Serialize)]
+struct TestOutcome {
+    name: String,
+    passed: bool,
+    problems: Vec<PolicyProblem>,
+}
+
+fn test(input: &Input, out: &mut dyn Write) -> Result<bool, Failure> {
+    let mut result = TestResult::default();
+    for path in files(&input.paths)? {
+        let name = path.display().to_string();
+        let manifests = match read(&path)? {
+            Ok(source) => policy::read_manifests(&source, Some(&name)),
+            Err(problem) => Err(vec![problem]),
+        };
+        let manifests = match manifests {
+            Ok(manifests) => manifests,
+            Err(problems) => {
+                result.problems.extend(problems);
+                continue;
+            }
+        };
+        for located in manifests {
+            let Manifest::CompliancePolicy(object) = &located.object else { continue };
+            let scope = match object.metadata.namespace.as_deref() {
+                Some(namespace) if namespace == input.policy_namespace => Scope::Organisation,
+                _ => Scope::Tenant,
+            };
+            let problems = match policy::check(object, scope) {
+                Ok(_) => Vec::new(),
+                Err(problems) => problems.into_iter().map(|one| located.locate(one)).collect(),
+            };
+            match outcomes(object, problems) {
+                Ok(tests) => result.policies.push(TestedPolicy {
+                    namespace: object.metadata.namespace.clone().unwrap_or_default(),
+                    name: object.metadata.name.clone().unwrap_or_default(),
+                    version: object.spec.version.clone(),
+                    file: name.clone(),
+                    tests,
+                }),
+                Err(problems) => result.problems.extend(problems),
+            }
+        }
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for outcome in result.policies.iter().flat_map(|policy| &policy.tests) {
+        if outcome.passed { passed += 1 } else { failed += 1 }
+    }
+    result.ok = failed == 0 && result.problems.is_empty();
+    match input.output {
+        Output::Json => json(&result, out)?,
+        Output::Table => {
+            for policy in &result.policies {
+                writeln!(out, "{}/{} {} ({})", policy.namespace, policy.name, policy.version, policy.file)?;
+                for outcome in &policy.tests {
+                    writeln!(out, "  {} {}", if outcome.passed { "pass" } else { "FAIL" }, outcome.name)?;
+                    for problem in &outcome.problems {
+                        write_problem(problem, "       ", out)?;
+                    }
+                }
+            }
+            for problem in &result.problems {
+                write_problem(problem, "", out)?;
+            }
+            let problems = counted(result.problems.len(), "problem", "problems");
+            writeln!(out, "{passed} passed, {failed} failed, {problems} besides")?;
+        }
+    }
+    Ok(result.ok)
+}
+
+/// The outcome of each test, or the problems because of which none was run.
+fn outcomes(
+    object: &CompliancePolicy,
+    problems: Vec<PolicyProblem>,
+) -> Result<Vec<TestOutcome>, Vec<PolicyProblem>> {
+    let mut tests: Vec<TestOutcome> = object
+        .spec
+        .tests
+        .iter()
+        .map(|test| TestOutcome { name: test.name.clone(), passed: true, problems: Vec::new() })
+        .collect();
+    let mut others = Vec::new();
+    for problem in problems {
+        let index = problem
+            .message
+            .starts_with(policy::TEST_FAILS)
+            .then(|| problem.path.strip_prefix("spec.tests["))
+            .flatten()
+            .and_then(|rest| rest.split_once(']'))
+            .and_then(|(index, _)| index.parse::<usize>().ok());
+        match index.and_then(|index| tests.get_mut(index)) {
+            Some(outcome) => {
+                outcome.passed = false;
+                outcome.problems.push(problem);
+            }
+            None => others.push(problem),
+        }
+    }
+    if others.is_empty() { Ok(tests) } else { Err(others) }
+}
+
+fn write_problem(problem: &PolicyProblem, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    let file = problem.file.as_deref().unwrap_or("-");
+    let (line, column) = (problem.line.unwrap_or(1), problem.column.unwrap_or(1));
+    let path = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
+    writeln!(out, "{indent}{file}:{line}:{column}: {path}{}", problem.message)?;
+    writeln!(out, "{indent}    {}", problem.hint)
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// The files named, and those in the folders named, without hidden ones, in a fixed order.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        let metadata =
+            std::fs::metadata(path).map_err(|source| Failure::Read { path: path.clone(), source })?;
+        if metadata.is_dir() {
+            let before = files.len();
+            search(path, &mut files)?;
+            if files.len() == before {
+                return Err(Failure::Empty(path.clone()));
+            }
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// Searches a folder. Links to folders are not followed, so the search always ends.
+fn search(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let failed = |source| Failure::Read { path: folder.to_owned(), source };
+    let mut entries: Vec<std::fs::DirEntry> =
+        std::fs::read_dir(folder).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if entry.file_type().map_err(failed)?.is_dir() {
+            search(&path, files)?;
+        } else if path
+            .extension()
+            .is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "json")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A file's text; what is no text is a problem of the file.
+fn read(path: &Path) -> Result<Result<String, PolicyProblem>, Failure> {
+    let bytes = std::fs::read(path).map_err(|source| Failure::Read { path: path.to_owned(), source })?;
+    Ok(String::from_utf8(bytes).map_err(|error| PolicyProblem {
+        path: String::new(),
+        message: format!("byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1),
+        hint: "Save the file as UTF-8.".to_owned(),
+        file: Some(path.display().to_string()),
+        line: None,
+        column: None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: PolicyArgs,
+    }
+
+    const POLICY: &str = r#"apiVersion: novacrm.io/v1alpha1
+kind: CompliancePolicy
+metadata: {name: codes, namespace: acme}
+spec:
+  version: 1.0.0
+  changelog: First version.
+  owner: {team: Compliance, contact: compliance@acme.example}
+  detectors: [{id: pii.iban}]
+  customDetectors:
+    - {id: custom.code, type: PROJECT_CODE, description: {fr: Code., en: Code.}, pattern: 'PRJ-[0-9]{4}', score: 0.9}
+  rules:
+    - id: CODE-1
+      severity: high
+      riskWeight: 40
+      description: {fr: Masquer les codes., en: Mask codes.}
+      risksCovered: [data-leak]
+      references: [{law: gdpr, ref: "5(1)(c)"}]
+      when: {any: [{all: [{finding: {detectors: [custom.code]}}]}]}
+      action: {type: mask}
+  tests:
+    - {name: a code is masked, given: {text: PRJ-1234}, expect: {action: mask, rules: [CODE-1]}}
+    - {name: nothing there, given: {text: Bonjour.}, expect: {action: allow}}
+"#;
+
+    /// The exit code, or what ended the command; and what was written.
+    struct Ran {
+        code: Result<ExitCode, String>,
+        out: String,
+    }
+
+    fn ran(arguments: &[&str]) -> Ran {
+        let cli = Cli::try_parse_from(["policy"].iter().chain(arguments)).unwrap();
+        let mut out = Vec::new();
+        let code = run(&cli.args, &mut out).map_err(|failure| failure.to_string());
+        Ran { code, out: String::from_utf8(out).unwrap() }
+    }
+
+    fn file(folder: &tempfile::TempDir, name: &str, content: &str) -> String {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    #[test]
+    fn sound_policies_pass_both_commands() {
+        let folder = tempfile::tempdir().unwrap();
+        file(&folder, "a/policy.yaml", POLICY);
+        let path = folder.path().display().to_string();
+        let lint = ran(&["lint", &path]);
+        assert_eq!(lint.code, Ok(ExitCode::SUCCESS), "{}", lint.out);
+        assert_eq!(lint.out, "1 file, 1 policy and 0 tenants without problems: 0 problems found\n");
+        let test = ran(&["test", &path]);
+        assert_eq!(test.code, Ok(ExitCode::SUCCESS), "{}", test.out);
+        assert!(test.out.contains("  pass a code is masked\n"), "{}", test.out);
+        assert!(test.out.ends_with("2 passed, 0 failed, 0 problems besides\n"), "{}", test.out);
+    }
+
+    #[test]
+    fn lint_shows_file_line_and_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "policy.yaml", &POLICY.replace("severity: high", "severity: hgih"));
+        let lint = ran(&["lint", &path]);
+        assert_eq!(lint.code, Ok(ExitCode::from(1)));
+        let wanted =
+            format!("{path}:13:17: spec.rules[0].severity: this value is not one of those allowed\n");
+        assert!(lint.out.starts_with(&wanted), "{}", lint.out);
+        assert!(lint.out.contains("Did you mean `high`?"), "{}", lint.out);
+        let json: serde_json::Value =
+            serde_json::from_str(&ran(&["lint", "--output", "json", &path]).out).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!((&json["problems"][0]["line"], &json["problems"][0]["column"]), (&13.into(), &17.into()));
+    }
+
+    #[test]
+    fn a_failing_test_is_named_with_what_was_decided() {
+        let folder = tempfile::tempdir().unwrap();
+        let path =
+            file(&folder, "policy.yaml", &POLICY.replace("{action: mask, rules", "{action: redact, rules"));
+        let test = ran(&["test", &path]);
+        assert_eq!(test.code, Ok(ExitCode::from(1)));
+        assert!(test.out.contains("  FAIL a code is masked\n"), "{}", test.out);
+        assert!(test.out.contains("expected redact, decided mask"), "{}", test.out);
+        let json: serde_json::Value =
+            serde_json::from_str(&ran(&["test", "--output", "json", &path]).out).unwrap();
+        assert_eq!(json["policies"][0]["tests"][0]["passed"], false);
+        assert_eq!(json["policies"][0]["tests"][1]["passed"], true);
+    }
+
+    #[test]
+    fn two_policies_of_one_name_are_a_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        file(&folder, "a.yaml", POLICY);
+        file(&folder, "b.yaml", POLICY);
+        let lint = ran(&["lint", &folder.path().display().to_string()]);
+        assert_eq!(lint.code, Ok(ExitCode::from(1)));
+        assert!(lint.out.contains("b.yaml:3:"), "{}", lint.out);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_apart_from_problems() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.yaml").display().to_string();
+        let lint = ran(&["lint", &missing]);
+        assert_eq!(lint.code, Err(format!("{missing} cannot be read")));
+        let empty = ran(&["test", &folder.path().display().to_string()]);
+        assert!(empty.code.is_err_and(|failure| failure.contains("holds no .yaml")));
+        let path = folder.path().join("latin.yaml");
+        std::fs::write(&path, b"a: \xe9").unwrap();
+        let latin = ran(&["lint", &path.display().to_string()]);
+        assert_eq!(latin.code, Ok(ExitCode::from(1)));
+        assert!(latin.out.contains("byte 4 is not UTF-8"), "{}", latin.out);
+    }
+
+    #[test]
+    fn a_command_without_files_is_a_usage_error() {
+        assert!(Cli::try_parse_from(["policy", "lint"]).is_err());
+    }
+}

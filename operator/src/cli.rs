@@ -1,0 +1,423 @@
+//! The command line: arguments in, an exit code out.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+#[cfg(feature = "local")]
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use novacrm_crds::DEFAULT_POLICY_NAMESPACE;
+
+use crate::crm_tenant::build::{Settings, build};
+use crate::manifests;
+use crate::render::render;
+use crate::world::{self, Memory};
+
+/// Done.
+const DONE: u8 = 0;
+/// It failed while running, or (`status`) something is not ready.
+const FAILED: u8 = 1;
+/// Manifests are refused.
+const REFUSED: u8 = 3;
+/// Something is in the way: a port, a missing program, the data folder.
+const IN_THE_WAY: u8 = 4;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  it failed while running; `status`: something is not ready
+  2  the command line is wrong
+  3  manifests are refused
+  4  something is in the way: a port in use, a missing program, a data folder that cannot be used";
+
+const EXAMPLES: &str = "Examples:
+  novacrm-operator up -f examples/quickstart --static-dir frontend/out
+  novacrm-operator render -f examples/quickstart > objects.yaml
+  novacrm-operator status -o json
+  novacrm-operator crds | kubectl apply --server-side -f -
+
+`novacrm-operator <command> --help` tells the exit codes.";
+
+/// Turns CrmTenant and CompliancePolicy manifests into running CRMs.
+#[derive(Debug, Parser)]
+#[command(name = "novacrm-operator", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the Kubernetes objects that manifests stand for, without any secret
+    Render(RenderArgs),
+    /// Run what manifests describe on this machine, until Ctrl-C; a changed manifest takes effect at once
+    #[cfg(feature = "local")]
+    Up(UpArgs),
+    /// Show what is enforced, and why not, when not
+    #[cfg(feature = "local")]
+    Status(StatusArgs),
+    /// Delete the data of `up`, after asking
+    #[cfg(feature = "local")]
+    Reset(ResetArgs),
+    /// Print both CustomResourceDefinitions as YAML
+    Crds,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ManifestArgs {
+    /// File or folder of manifests
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    manifests: PathBuf,
+    /// Namespace of the organisation's policies
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY_NAMESPACE)]
+    policy_namespace: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+struct RenderArgs {
+    #[command(flatten)]
+    manifests: ManifestArgs,
+}
+
+#[cfg(feature = "local")]
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// Folder for data, keys and logs
+    #[arg(long, value_name = "DIR", env = "NOVACRM_DATA_DIR", default_value = ".novacrm")]
+    data_dir: PathBuf,
+}
+
+#[cfg(feature = "local")]
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+struct UpArgs {
+    #[command(flatten)]
+    manifests: ManifestArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    /// The exported front end to serve
+    #[arg(long, value_name = "DIR")]
+    static_dir: Option<PathBuf>,
+    /// Port of the first tenant; further tenants have the next free ones
+    #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Port for probes and `GET /status` [default: 9090, or a free one]
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
+    /// Folder of an installed PostgreSQL's programs, 15 or newer; without it PostgreSQL is downloaded once
+    /// [env: NOVACRM_POSTGRES_BIN]
+    #[arg(long, value_name = "DIR")]
+    postgres_bin: Option<PathBuf>,
+}
+
+#[cfg(feature = "local")]
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+struct StatusArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[cfg(feature = "local")]
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+struct ResetArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What ends a command early.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl ToString) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    #[cfg(feature = "local")]
+    if arguments.get(1).is_some_and(|word| word == "__exec") {
+        return execute(arguments.into_iter().skip(2).collect());
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output, complaints to standard error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let outcome = match cli.command {
+        Command::Render(args) => run_render(&args.manifests),
+        #[cfg(feature = "local")]
+        Command::Up(args) => local::up(args),
+        #[cfg(feature = "local")]
+        Command::Status(args) => local::status(&args),
+        #[cfg(feature = "local")]
+        Command::Reset(args) => local::reset(&args),
+        Command::Crds => crds(),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "novacrm-operator", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            // Nothing is left to be done when even this cannot be written.
+            let _ = writeln!(io::stderr().lock(), "novacrm-operator: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn print(text: &str) -> Result<u8, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read the output has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        Err(error) => Err(Failure::new(FAILED, format!("cannot write: {error}"))),
+        Ok(()) => Ok(DONE),
+    }
+}
+
+fn crds() -> Result<u8, Failure> {
+    let yaml = crds_yaml().map_err(|error| Failure::new(FAILED, error))?;
+    print(&yaml)
+}
+
+/// Both definitions as YAML documents.
+///
+/// # Errors
+/// When one has no YAML, which definitions of ours always have.
+pub fn crds_yaml() -> Result<String, serde_yaml::Error> {
+    let mut out = String::new();
+    for definition in novacrm_crds::schema::definitions() {
+        out.push_str("---\n");
+        out.push_str(&serde_yaml::to_string(&definition)?);
+    }
+    Ok(out)
+}
+
+fn run_render(args: &ManifestArgs) -> Result<u8, Failure> {
+    let sources = manifests::read(&args.manifests).map_err(|error| Failure::new(REFUSED, error))?;
+    let world = world::look(&Memory::default(), &sources.parse(), &args.policy_namespace);
+    if !world.problems.is_empty() {
+        let problems: Vec<String> = world.problems.iter().map(crate::in_words).collect();
+        return Err(Failure::new(REFUSED, format!("the manifests are refused\n{}", problems.join("\n"))));
+    }
+    let mut out = String::new();
+    for tenant in world.tenants.values().filter_map(|tenant| tenant.active.as_ref()) {
+        let resources = build(tenant, &Settings::default());
+        let objects = render(tenant.namespace(), &resources).map_err(|error| Failure::new(FAILED, error))?;
+        out.push_str(&objects);
+    }
+    print(&out)
+}
+
+/// `__exec SIGNAL PARENT -- PROGRAM ARGUMENTS…`: see [`crate::local::exec`].
+#[cfg(feature = "local")]
+fn execute(arguments: Vec<OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter();
+    let mut word = || arguments.next().and_then(|word| word.into_string().ok());
+    let signal = word().and_then(|word| word.parse().ok());
+    let parent = word().and_then(|word| word.parse().ok());
+    let (Some(signal), Some(parent)) = (signal, parent) else { return ExitCode::from(2) };
+    let program: Vec<OsString> = arguments.skip(1).collect();
+    let error = crate::local::exec::become_program(signal, parent, &program);
+    // Standard error is the log of the program that should have run.
+    let _ = writeln!(io::stderr().lock(), "FATAL: the program could not be started: {error}");
+    ExitCode::from(127)
+}
+
+#[cfg(feature = "local")]
+mod local {
+    use std::fmt::Write as _;
+    use std::time::Duration;
+
+    use comfy_table::presets::NOTHING;
+    use novacrm_service::shutdown;
+
+    use super::*;
+    use crate::local::data_dir::{ADMIN, DataDir, STATUS, load};
+    use crate::local::up::{self, AdminAddress, Options, StatusList, UpError};
+
+    pub(super) fn up(args: UpArgs) -> Result<u8, Failure> {
+        let options = Options {
+            manifests: args.manifests.manifests,
+            data_dir: args.data.data_dir,
+            static_dir: args.static_dir,
+            port: args.port,
+            admin_port: args.admin_port,
+            postgres_bin: args.postgres_bin,
+            policy_namespace: args.manifests.policy_namespace,
+        };
+        // One thread: the kernel ends the processes when the thread that started them ends, so that must be the
+        // one that lives as long as the program.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(FAILED, error))?;
+        let mut say = |text: &str| {
+            // A closed terminal must not end the system.
+            let _ = writeln!(io::stdout().lock(), "{text}");
+        };
+        let outcome = runtime.block_on(async {
+            let stop = shutdown::on_signal()
+                .map_err(|source| UpError::System { what: "cannot handle signals", source })?;
+            up::up(&options, stop, &mut say).await
+        });
+        outcome.map(|()| DONE).map_err(|error| Failure::new(exit_code(&error), error))
+    }
+
+    fn exit_code(error: &UpError) -> u8 {
+        match error {
+            UpError::Manifests(_) | UpError::NoTenant(_) => REFUSED,
+            UpError::Data(_)
+            | UpError::PortInUse { .. }
+            | UpError::Program(_)
+            | UpError::StaticDir(_)
+            | UpError::Postgres(_) => IN_THE_WAY,
+            UpError::Database(_)
+            | UpError::Generate { .. }
+            | UpError::Rewrite(_)
+            | UpError::Job(_)
+            | UpError::System { .. } => FAILED,
+        }
+    }
+
+    pub(super) fn status(args: &StatusArgs) -> Result<u8, Failure> {
+        let folder = &args.data.data_dir;
+        let unusable = |error: crate::local::data_dir::DataDirError| Failure::new(IN_THE_WAY, error);
+        let address: Option<AdminAddress> = load(folder, ADMIN).map_err(unusable)?;
+        let (list, running) = match address.and_then(|address| ask(&address)) {
+            Some(list) => (list, true),
+            None => {
+                let last: Option<StatusList> = load(folder, STATUS).map_err(unusable)?;
+                let last = last.ok_or_else(|| {
+                    Failure::new(IN_THE_WAY, format!("nothing was run yet with data in {}", folder.display()))
+                })?;
+                (last, false)
+            }
+        };
+        let text = match args.output {
+            Output::Json => serde_json::to_string_pretty(&list)
+                .map(|text| text + "\n")
+                .map_err(|error| Failure::new(FAILED, error))?,
+            Output::Table => table(&list, running),
+        };
+        print(&text)?;
+        Ok(if running && list.items.iter().all(|item| condition(item, "Ready").0 == "True") {
+            DONE
+        } else {
+            FAILED
+        })
+    }
+
+    /// Asks the running `up`; `None` when there is none.
+    fn ask(address: &AdminAddress) -> Option<StatusList> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        novacrm_service::tls::install_provider();
+        runtime.block_on(async {
+            let client =
+                reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().ok()?;
+            client.get(format!("{}/status", address.url)).send().await.ok()?.json().await.ok()
+        })
+    }
+
+    fn condition(item: &serde_json::Value, kind: &str) -> (String, String, String) {
+        let text = |condition: &serde_json::Value, field: &str| {
+            condition.get(field).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+        };
+        item.pointer("/status/conditions")
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten()
+            .find(|condition| text(condition, "type") == kind)
+            .map(|found| (text(found, "status"), text(found, "reason"), text(found, "message")))
+            .unwrap_or_default()
+    }
+
+    fn table(list: &StatusList, running: bool) -> String {
+        let mut out = String::new();
+        if !running {
+            let _ = writeln!(out, "Nothing runs; this is what was last.");
+        }
+        let mut table = comfy_table::Table::new();
+        table.load_preset(NOTHING);
+        table.set_header(["KIND", "NAME", "VERSION", "READY", "REASON", "ENGINES", "MESSAGE"]);
+        let at = |item: &serde_json::Value, pointer: &str| {
+            item.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+        };
+        for item in &list.items {
+            let (ready, reason, message) = condition(item, "Ready");
+            let version = match item.pointer("/status/bundle/sequence").and_then(serde_json::Value::as_u64) {
+                Some(sequence) => format!("bundle {sequence}"),
+                None => at(item, "/status/active/version"),
+            };
+            table.add_row([
+                at(item, "/kind"),
+                format!("{}/{}", at(item, "/metadata/namespace"), at(item, "/metadata/name")),
+                version,
+                ready,
+                reason,
+                at(item, "/status/engines/summary"),
+                message,
+            ]);
+        }
+        let _ = writeln!(out, "{table}");
+        for problem in &list.problems {
+            let _ = writeln!(out, "{}", crate::in_words(problem));
+        }
+        out
+    }
+
+    pub(super) fn reset(args: &ResetArgs) -> Result<u8, Failure> {
+        let data = DataDir::existing(&args.data.data_dir).map_err(|error| Failure::new(IN_THE_WAY, error))?;
+        if !args.yes && !confirmed(data.path())? {
+            return print("Nothing was deleted.\n");
+        }
+        let path = data.path().to_owned();
+        data.delete().map_err(|error| Failure::new(FAILED, error))?;
+        print(&format!("{} is deleted.\n", path.display()))
+    }
+
+    fn confirmed(path: &Path) -> Result<bool, Failure> {
+        if !io::stdin().is_terminal() {
+            return Err(Failure::new(2, "nobody can be asked here: say --yes to delete without asking"));
+        }
+        print(&format!("Delete all tenants, keys and audit logs in {}? [y/N] ", path.display()))?;
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(|error| Failure::new(FAILED, error))?;
+        Ok(["y", "yes", "o", "oui"].contains(&answer.trim().to_lowercase().as_str()))
+    }
+}

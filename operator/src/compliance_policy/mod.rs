@@ -1,0 +1,6 @@
+//! `CompliancePolicy`: from one manifest to a revision that tenants are given, and to what its status says.
+
+pub mod build;
+pub mod dereference;
+pub mod status;
+pub mod validate;

@@ -1,0 +1,43 @@
+//! A tenant in, what it refers to out: the policies that apply to it and the bundle it was given last.
+
+use novacrm_crds::CrmTenant;
+use novacrm_engine_core::policy::CheckedPolicy;
+
+use crate::crm_tenant::validate::BundleRevision;
+
+/// Where a tenant's references are looked up: the API server, or the files and the state of `up`.
+pub trait Lookup {
+    /// The newest good revision of every policy that applies to the tenant of this namespace.
+    fn policies_of(&self, namespace: &str) -> Vec<CheckedPolicy>;
+    /// The bundles that the tenant's engines were given last, newest first.
+    fn bundles_of(&self, namespace: &str) -> Vec<BundleRevision>;
+    /// Whether the platform team named a database server like this.
+    fn has_database_server(&self, name: &str) -> bool;
+    /// How many tenants are in this namespace.
+    fn tenants_in(&self, namespace: &str) -> usize;
+}
+
+/// What a tenant refers to.
+#[derive(Debug)]
+pub struct Dereferenced {
+    /// The policies that apply.
+    pub policies: Vec<CheckedPolicy>,
+    /// The bundles it was given last, newest first.
+    pub bundles: Vec<BundleRevision>,
+    /// Whether its database server is known.
+    pub database_server: bool,
+    /// How many tenants are in its namespace, itself included.
+    pub tenants_in_namespace: usize,
+}
+
+/// Looks up what a tenant refers to.
+pub fn dereference(tenant: &CrmTenant, lookup: &impl Lookup) -> Dereferenced {
+    let namespace = tenant.metadata.namespace.as_deref().unwrap_or_default();
+    let server = tenant.spec.database.managed.as_ref().map(|managed| managed.server_ref.name.as_str());
+    Dereferenced {
+        policies: lookup.policies_of(namespace),
+        bundles: lookup.bundles_of(namespace),
+        database_server: server.is_some_and(|name| lookup.has_database_server(name)),
+        tenants_in_namespace: lookup.tenants_in(namespace),
+    }
+}

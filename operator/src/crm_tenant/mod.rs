@@ -1,0 +1,57 @@
+//! `CrmTenant`: from one manifest to everything that a running CRM consists of.
+
+pub mod build;
+pub mod database;
+pub mod dereference;
+pub mod generate;
+pub mod status;
+pub mod validate;
+
+/// Names of a tenant's objects; alike for every tenant, each in its own namespace.
+pub mod names {
+    /// The compliance engine: Deployment, Service and ServiceAccount.
+    pub const ENGINE: &str = "novacrm-engine";
+    /// The CRM API: Deployment, Service and ServiceAccount.
+    pub const API: &str = "novacrm-api";
+    /// Prepares the audit database.
+    pub const ENGINE_MIGRATE: &str = "novacrm-engine-migrate";
+    /// Prepares the CRM database.
+    pub const API_MIGRATE: &str = "novacrm-api-migrate";
+    /// ConfigMap with the rules in force.
+    pub const BUNDLE: &str = "novacrm-policy-bundle";
+    /// ConfigMap with the rules before.
+    pub const BUNDLE_PREVIOUS: &str = "novacrm-policy-bundle-previous";
+    /// Key of both ConfigMaps.
+    pub const BUNDLE_KEY: &str = "bundle.json.zst";
+    /// Secret of the tenant's certificate authority.
+    pub const CA: &str = "novacrm-ca";
+    /// Secret of the engine's certificate.
+    pub const ENGINE_TLS: &str = "novacrm-engine-tls";
+    /// Secret of the API's certificate.
+    pub const API_TLS: &str = "novacrm-api-tls";
+    /// Secret of the operator's certificate for this tenant.
+    pub const OPERATOR_TLS: &str = "novacrm-operator-tls";
+    /// Secret of the engine's keys.
+    pub const ENGINE_KEYS: &str = "novacrm-engine-keys";
+    /// Secret of the API's keys.
+    pub const API_KEYS: &str = "novacrm-api-keys";
+    /// Secret of the database addresses, passwords included.
+    pub const DATABASE: &str = "novacrm-database";
+    /// Keys of [`DATABASE`]: the CRM database as the application.
+    pub const API_URL: &str = "api-url";
+    /// The CRM database as its migrator.
+    pub const API_MIGRATION_URL: &str = "api-migration-url";
+    /// The audit database as the engine: insert and select.
+    pub const AUDIT_URL: &str = "audit-url";
+    /// The audit database as its migrator.
+    pub const AUDIT_MIGRATION_URL: &str = "audit-migration-url";
+}
+
+/// Where the engine listens for its peers.
+pub const ENGINE_PORT: u16 = 8443;
+/// Where the API listens.
+pub const API_PORT: u16 = 8080;
+/// Probes and metrics of every process.
+pub const ADMIN_PORT: u16 = 9090;
+/// The exported front end within the API's image.
+pub const IMAGE_STATIC_DIR: &str = "/usr/share/novacrm/web";

@@ -1,0 +1,129 @@
+//! What became of a tenant in, its status out. Pure.
+
+use novacrm_crds::compliance_policy::PolicyProblem;
+use novacrm_crds::conditions::{
+    READY, REASON_AVAILABLE, REASON_FAILED, REASON_INVALID, REASON_PROGRESSING, REASON_VALID, RECONCILING,
+    STALLED,
+};
+use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus};
+use time::OffsetDateTime;
+
+use crate::condition::Conditions;
+
+/// How far a part of a tenant is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It serves.
+    Available,
+    /// It is on its way; the text says what it waits for.
+    Progressing(String),
+    /// It failed and is tried again; the text says why.
+    Failed(String),
+}
+
+/// What is known of a tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// `metadata.generation` of the object that was looked at.
+    pub generation: i64,
+    /// The bundle its engines are given.
+    pub bundle: Option<BundleReference>,
+    /// Why the spec was refused; empty when it was not.
+    pub problems: Vec<PolicyProblem>,
+    /// `Database`, `Engine`, `Api`, and how far each is.
+    pub parts: Vec<(&'static str, Progress)>,
+}
+
+/// The status of a tenant.
+#[must_use]
+pub fn status(
+    observed: &Observation,
+    before: Option<&CrmTenantStatus>,
+    now: OffsetDateTime,
+) -> CrmTenantStatus {
+    let empty = Vec::new();
+    let mut conditions =
+        Conditions::new(before.map_or(&empty, |before| &before.conditions), observed.generation, now);
+    let mut waiting = Vec::new();
+    let mut failed = Vec::new();
+    for (part, progress) in &observed.parts {
+        match progress {
+            Progress::Available => conditions.set(part, true, REASON_AVAILABLE, "It serves."),
+            Progress::Progressing(what) => {
+                conditions.set(part, false, REASON_PROGRESSING, what);
+                waiting.push(format!("{part}: {what}"));
+            }
+            Progress::Failed(why) => {
+                conditions.set(part, false, REASON_FAILED, why);
+                failed.push(format!("{part}: {why}"));
+            }
+        }
+    }
+    let invalid = observed.problems.first().map(|first| {
+        format!("The spec was refused: {}: {}. What ran before goes on.", first.path, first.message)
+    });
+    let accepted = "The spec is accepted.";
+    match &invalid {
+        Some(why) => conditions.set(STALLED, true, REASON_INVALID, why),
+        None => conditions.set(STALLED, false, REASON_VALID, accepted),
+    }
+    let unfinished = [failed.as_slice(), waiting.as_slice()].concat().join("; ");
+    if let Some(why) = &invalid {
+        conditions.set(READY, false, REASON_INVALID, why);
+        conditions.set(RECONCILING, false, REASON_INVALID, "Waiting for a change of the spec.");
+    } else if !unfinished.is_empty() {
+        let reason = if failed.is_empty() { REASON_PROGRESSING } else { REASON_FAILED };
+        conditions.set(READY, false, reason, &unfinished);
+        conditions.set(RECONCILING, true, reason, &unfinished);
+    } else {
+        let message = "All parts of the tenant are available.";
+        conditions.set(READY, true, REASON_AVAILABLE, message);
+        conditions.set(RECONCILING, false, REASON_AVAILABLE, message);
+    }
+    CrmTenantStatus {
+        observed_generation: observed.generation,
+        bundle: observed.bundle.clone(),
+        conditions: conditions.finish(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+
+    fn ready(parts: Vec<(&'static str, Progress)>, problems: Vec<PolicyProblem>) -> (String, String, String) {
+        let observed = Observation { generation: 1, bundle: None, problems, parts };
+        let status = status(&observed, None, NOW);
+        let of = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+        (of(READY).status.clone(), of(READY).reason.clone(), of(READY).message.clone())
+    }
+
+    #[test]
+    fn ready_follows_the_least_ready_part() {
+        let up = ("Engine", Progress::Available);
+        let (status, reason, _) = ready(vec![up.clone(), ("Api", Progress::Available)], vec![]);
+        assert_eq!((status.as_str(), reason.as_str()), ("True", "Available"));
+        let starting = ("Api", Progress::Progressing("starting".into()));
+        let (status, reason, message) = ready(vec![up.clone(), starting.clone()], vec![]);
+        assert_eq!(
+            (status.as_str(), reason.as_str(), message.as_str()),
+            ("False", "Progressing", "Api: starting")
+        );
+        let broken = ("Engine", Progress::Failed("it ended with status 1".into()));
+        let (status, reason, message) = ready(vec![broken, starting], vec![]);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "Failed"));
+        assert_eq!(message, "Engine: it ended with status 1; Api: starting");
+    }
+
+    #[test]
+    fn a_refused_spec_is_stalled_and_says_where() {
+        let problem = crate::problem("spec.database", "is missing", "Add it.");
+        let (status, reason, message) = ready(vec![("Engine", Progress::Available)], vec![problem]);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "Invalid"));
+        assert!(message.contains("spec.database"), "{message}");
+    }
+}

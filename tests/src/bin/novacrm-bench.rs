@@ -1,0 +1,349 @@
+//! `novacrm-bench [api|engine|memory|start …]`: what the system costs, beside its floors, on this machine.
+//!
+//! It starts the release build as `up` does, fills the CRM with made-up contacts and prints tables: each figure
+//! as the median of interleaved rounds, with the least and the most. A ratio to the floor is taken round by round,
+//! so it holds when the machine's speed drifts. The load generator, the servers and PostgreSQL share the machine,
+//! so the figures are ratios and not records; nothing here says how the system behaves at a rate it cannot keep.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use novacrm_tests::load::{Load, Measured};
+use novacrm_tests::system::{Options, System, french_prompt, programs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sqlx::{Connection, PgConnection};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const ROUNDS: usize = 5;
+const SECONDS: u64 = 4;
+/// As many as the API keeps to its database, so that the floor and the API use the server alike.
+const API_CONNECTIONS: usize = 16;
+const ENGINE_CONNECTIONS: usize = 32;
+const CONTACTS: i32 = 100_000;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("novacrm-bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+async fn run() -> Result<(), Error> {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let all = ["memory", "start", "api", "engine"];
+    if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
+        return Err(format!("unknown part {unknown}; use {}", all.join(", ")).into());
+    }
+    let want = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| "two providers of cryptography")?;
+    let system = System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
+    if want("memory") {
+        memory(&system).await;
+    }
+    if want("start") {
+        start(&system).await?;
+    }
+    if want("api") {
+        api(&system).await?;
+    }
+    if want("engine") {
+        engine(&system).await?;
+    }
+    Ok(())
+}
+
+/// A figure over the rounds.
+struct Figure(Vec<f64>);
+
+impl Figure {
+    fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn show(&self, unit: &str, digits: usize) -> String {
+        let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{:.digits$}{unit} ({least:.digits$} to {most:.digits$})", self.median())
+    }
+}
+
+// ---- memory and start ------------------------------------------------------------------------------------------
+
+/// Resident memory of the idle processes, ten seconds after they got ready.
+async fn memory(system: &System) {
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    say("\nResident memory, idle (VmRSS)");
+    let mut together = 0;
+    for program in ["novacrm-engine", "novacrm-api-server", "novacrm-operator"] {
+        let resident: u64 = system.processes(program).iter().map(|id| resident_kib(*id)).max().unwrap_or(0);
+        if program != "novacrm-operator" {
+            together += resident;
+        }
+        say(&format!("  {program:<20} {:>6.1} MB", mb(resident)));
+    }
+    say(&format!("  engine and api-server together {:.1} MB (goal: below 64)", mb(together)));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory sizes are far below 2^52")]
+fn mb(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
+}
+
+fn resident_kib(id: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// From the start of a process to its `/readyz`, beside a running database.
+async fn start(system: &System) -> Result<(), Error> {
+    say("\nCold start to ready, without the database");
+    for program in ["novacrm-engine", "novacrm-api-server"] {
+        let Some(id) = system.processes(program).first().copied() else { return Err("not running".into()) };
+        let mut figure = Figure(Vec::new());
+        for _ in 0..ROUNDS {
+            figure.0.push(start_once(&programs().join(program), id).await?);
+        }
+        say(&format!("  {program:<20} {} (goal: below 1)", figure.show(" s", 3)));
+    }
+    Ok(())
+}
+
+/// Starts a second process like the given one, on other ports, and ends it.
+async fn start_once(program: &Path, like: i32) -> Result<f64, Error> {
+    let environment = std::fs::read(format!("/proc/{like}/environ"))?;
+    let command = std::fs::read(format!("/proc/{like}/cmdline"))?;
+    let words = |bytes: &[u8]| -> Vec<String> {
+        bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    };
+    let port = || -> Result<u16, Error> { Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+    let admin = port()?;
+    let mut started = Command::new(program);
+    started.args(words(&command).into_iter().skip(1)).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+    started.envs(words(&environment).iter().filter_map(|pair| pair.split_once('=')));
+    started.env("NOVACRM_LISTEN", format!("127.0.0.1:{}", port()?));
+    started.env("NOVACRM_ADMIN_LISTEN", format!("127.0.0.1:{admin}"));
+    let begun = Instant::now();
+    let mut child = started.spawn()?;
+    let client = reqwest::Client::new();
+    let ready = loop {
+        let answer = client.get(format!("http://127.0.0.1:{admin}/readyz")).send().await;
+        if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+            break begun.elapsed().as_secs_f64();
+        }
+        if begun.elapsed() > Duration::from_secs(30) || child.try_wait()?.is_some() {
+            child.kill()?;
+            return Err(format!("{} never got ready", program.display()).into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    child.kill()?;
+    child.wait()?;
+    Ok(ready)
+}
+
+// ---- API -------------------------------------------------------------------------------------------------------
+
+const COLUMNS: &str = "c.id, c.first_name, c.last_name, c.email, c.phone, c.job_title, c.locale, c.organisation_id, \
+     o.name AS organisation_name, c.do_not_contact, c.owner_id, c.version, c.created_at, c.created_by, c.updated_at, \
+     c.updated_by, c.deleted_at FROM contacts c LEFT JOIN organisations o ON o.id = c.organisation_id";
+
+async fn api(system: &System) -> Result<(), Error> {
+    let migrator = system.secret("novacrm-database", "api-migration-url")?;
+    let mut connection = PgConnection::connect(&migrator).await?;
+    fill(&mut connection).await?;
+    let id: String =
+        sqlx::query_scalar("SELECT id::text FROM contacts WHERE last_name = 'Bench4711'").fetch_one(&mut connection).await?;
+    connection.close().await?;
+
+    let folder = system.scratch();
+    let get = folder.join("get.sql");
+    std::fs::write(&get, format!("SELECT {COLUMNS} WHERE c.id = :'id' AND c.deleted_at IS NULL;\n"))?;
+    let list = folder.join("list.sql");
+    let order = "WHERE c.deleted_at IS NULL ORDER BY c.updated_at DESC, c.id DESC LIMIT 51";
+    std::fs::write(&list, format!("SELECT {COLUMNS} {order};\n"))?;
+
+    let database = system.secret("novacrm-database", "api-url")?;
+    let token = system.log_in().await?.token().to_owned();
+    let base = system.url("/api/v1");
+    let load = Load {
+        address: base.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned(),
+        tls: None,
+        connections: API_CONNECTIONS,
+        duration: Duration::from_secs(SECONDS),
+        expected: StatusCode::OK,
+    };
+    say(&format!(
+        "\nAPI beside `pgbench -M prepared` with the same SQL, {API_CONNECTIONS} connections each, {CONTACTS} contacts, \
+         {ROUNDS} rounds of {SECONDS} s"
+    ));
+    for (name, path, script) in [
+        ("GET contact", format!("/api/v1/contacts/{id}"), &get),
+        ("list 50", "/api/v1/contacts?limit=50&sort=-updated_at".to_owned(), &list),
+    ] {
+        let (mut floor, mut rate, mut ratio, mut p99) =
+            (Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()));
+        for _ in 0..ROUNDS {
+            let below = pgbench(&database, script, &[("id", &id)], API_CONNECTIONS)?;
+            let (path, header) = (path.clone(), format!("Bearer {token}"));
+            let measured = load.run(move |_, _| request("GET", &path, &[("authorization", &header)], Bytes::new())).await?;
+            floor.0.push(below);
+            rate.0.push(measured.rate);
+            ratio.0.push(measured.rate / below * 100.0);
+            p99.0.push(millis(&measured, 0.99));
+        }
+        say(&format!("  {name}"));
+        say(&format!("    floor   {}", floor.show("/s", 0)));
+        say(&format!("    API     {}, p99 {}", rate.show("/s", 0), p99.show(" ms", 2)));
+        say(&format!("    ratio   {} (below 35 % is a defect, 45 % the goal)", ratio.show(" %", 1)));
+    }
+    Ok(())
+}
+
+/// Contacts by the thousand, straight into the table; their names fold to themselves.
+async fn fill(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO contacts (id, first_name, last_name, search, sort, locale, organisation_id, do_not_contact, owner_id, \
+             version, created_at, created_by, updated_at, updated_by)
+         SELECT gen_random_uuid(), 'Prénom' || i, 'Bench' || i, 'prenom' || i || ' bench' || i, 'bench' || i || ' prenom' || i, \
+             'fr', (SELECT id FROM organisations LIMIT 1), false, u.id, 1, now() - i * interval '1 second', u.id, \
+             now() - i * interval '1 second', u.id
+         FROM generate_series(1, $1) i, (SELECT id FROM users LIMIT 1) u",
+    )
+    .bind(CONTACTS)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("ANALYZE contacts").execute(connection).await?;
+    Ok(())
+}
+
+/// Transactions per second of pgbench.
+fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: usize) -> Result<f64, Error> {
+    let mut command = Command::new(pgbench_program()?);
+    command.args(["-n", "-M", "prepared", "-T", &SECONDS.to_string(), "-c", &clients.to_string(), "-j", "2", "-f"]);
+    command.arg(script);
+    for (name, value) in variables {
+        command.arg("-D").arg(format!("{name}={value}"));
+    }
+    let output = command.arg(database).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
+    rate.ok_or_else(|| format!("pgbench said no rate: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+fn pgbench_program() -> Result<std::path::PathBuf, Error> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let folders = debian.map(|entry| entry.path().join("bin")).chain(std::env::split_paths(&path));
+    let mut programs = folders.map(|folder| folder.join("pgbench"));
+    programs.find(|program| program.is_file()).ok_or_else(|| {
+        "pgbench is missing: it comes with PostgreSQL (Debian: apt-get install postgresql-contrib)".into()
+    })
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method.parse().unwrap_or_default();
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    request.headers_mut().insert("host", hyper::header::HeaderValue::from_static("localhost"));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) =
+            (name.parse::<hyper::header::HeaderName>(), value.parse::<hyper::header::HeaderValue>())
+        {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    request
+}
+
+fn millis(measured: &Measured, share: f64) -> f64 {
+    measured.quantile(share).as_secs_f64() * 1000.0
+}
+
+// ---- engine ----------------------------------------------------------------------------------------------------
+
+async fn engine(system: &System) -> Result<(), Error> {
+    let engine = system.processes("novacrm-engine").first().copied().ok_or("the engine is not running")?;
+    let environment = std::fs::read(format!("/proc/{engine}/environ"))?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let variable = |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let address = variable("NOVACRM_LISTEN").ok_or("the engine has no address")?.replace("0.0.0.0", "127.0.0.1");
+
+    let load = Load {
+        address,
+        tls: Some(Arc::new(identity(&system.data().join("secrets/acme/novacrm-api-tls"))?)),
+        connections: ENGINE_CONNECTIONS,
+        duration: Duration::from_secs(SECONDS),
+        expected: StatusCode::OK,
+    };
+    let body = Bytes::from(serde_json::to_vec(&serde_json::json!({
+        "text": four_kilobytes(), "use_case": "sales-drafting"
+    }))?);
+
+    let insert = system.scratch().join("commit.sql");
+    let record = "x".repeat(1500);
+    std::fs::write(&insert, format!("INSERT INTO bench_commit VALUES ('{record}');\n"))?;
+    let migrator = system.secret("novacrm-database", "audit-migration-url")?;
+    let mut connection = PgConnection::connect(&migrator).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS bench_commit (body text NOT NULL)").execute(&mut connection).await?;
+
+    say(&format!(
+        "\nEngine: prompts of 4 kB with the durable record, {ENGINE_CONNECTIONS} connections over mutual TLS, beside the \
+         commits of the same PostgreSQL, {ROUNDS} rounds of {SECONDS} s"
+    ));
+    let (mut one, mut many, mut rate, mut p50, mut p99) =
+        (Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()));
+    for _ in 0..ROUNDS {
+        one.0.push(pgbench(&migrator, &insert, &[], 1)?);
+        many.0.push(pgbench(&migrator, &insert, &[], ENGINE_CONNECTIONS)?);
+        let body = body.clone();
+        let headers = [("content-type", "application/json")];
+        let measured = load.run(move |_, _| request("POST", "/v1/analyze", &headers, body.clone())).await?;
+        rate.0.push(measured.rate);
+        p50.0.push(millis(&measured, 0.5));
+        p99.0.push(millis(&measured, 0.99));
+    }
+    sqlx::query("DROP TABLE bench_commit").execute(&mut connection).await?;
+    say(&format!("  commits, one connection    {}", one.show("/s", 0)));
+    say(&format!("  commits, {ENGINE_CONNECTIONS} connections   {}", many.show("/s", 0)));
+    say(&format!("  decisions                  {} (goal: at least 2,000)", rate.show("/s", 0)));
+    say(&format!("  latency                    p50 {}, p99 {} (goal: below 20)", p50.show(" ms", 1), p99.show(" ms", 1)));
+    Ok(())
+}
+
+fn identity(folder: &Path) -> Result<rustls::ClientConfig, Error> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join("ca.crt"))?)?;
+    let chain = CertificateDer::pem_file_iter(folder.join("tls.crt"))?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(folder.join("tls.key"))?;
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?)
+}
+
+/// A prompt of 4 kB: the French one with a NIR, an IBAN and a token, and a letter around it.
+fn four_kilobytes() -> String {
+    let filler = "Bonjour, merci de préparer une réponse courtoise au client au sujet du contrat 2024-118, dont l'échéance \
+                  est au mois de mars ; la remise de 12 % reste valable jusqu'au 31. ";
+    let mut text = french_prompt();
+    while text.len() < 4096 - filler.len() {
+        text.push_str(filler);
+    }
+    text
+}
