@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API and the front end.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Bring the CRM database to this version, make the first account, fill in demonstration data.
     Migrate(Migrate),
     /// Write the OpenAPI document to standard output.
@@ -96,7 +96,7 @@ type Failure = String;
 #[must_use]
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(serve) => block_on(serving(serve)),
+        Command::Serve(serve) => block_on(serving(*serve)),
         Command::Migrate(migrate) => block_on(migrating(migrate)),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),

@@ -126,6 +126,14 @@ impl Database {
         Ok(connection)
     }
 
+    /// Whether it can be reached and keeps what it commits.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub async fn check(&self) -> Result<(), AuditError> {
+        Ok(self.connect().await?.close().await?)
+    }
+
     /// A small pool for reading. It connects when it is first used.
     #[must_use]
     pub fn reader(&self) -> PgPool {

@@ -1,0 +1,21 @@
+//! The API through its real router, over a real PostgreSQL and an engine behind real mutual TLS. The database of
+//! each test is its own; `DATABASE_URL` names a server that may create databases.
+
+#[cfg(test)]
+mod assessments;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod input;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod permissions;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod site;

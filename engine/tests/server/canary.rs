@@ -1,0 +1,55 @@
+//! What is in a prompt is nowhere else: invariant 2.
+
+use novacrm_engine::audit::MIGRATIONS;
+use serde_json::json;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::fixture::{Tenant, bundle, canary, until};
+
+#[sqlx::test(migrator = "MIGRATIONS")]
+async fn no_value_of_a_prompt_is_in_the_database_the_events_or_the_metrics(pool: PgPool) {
+    let tenant = Tenant::new(pool);
+    let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;
+    let mut secrets = Vec::new();
+    for _ in 0..20 {
+        let (value, actor, subject) = (canary(), Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+        let plain = Uuid::new_v4().to_string();
+        let request = json!({
+            "text": format!("{plain} {value}"), "request_id": Uuid::now_v7(),
+            "actor": {"id": actor, "role": "sales"}, "subject": subject,
+        });
+        let (status, answer) = engine.analyze(&request).await;
+        assert_eq!(status, 200);
+        assert!(!answer.to_string().contains(&value));
+        secrets.extend([value, actor, subject, plain]);
+    }
+    until("all is sequenced", async || {
+        engine.get(&engine.api, "/v1/events").await.1["next"].as_u64() == Some(20)
+    })
+    .await;
+    let mut outputs = vec![
+        engine.get(&engine.api, "/v1/events?limit=1000").await.1.to_string(),
+        engine.probe("/metrics").await.1,
+        engine.probe("/readyz").await.1,
+    ];
+    for table in ["audit_record", "audit_entry", "audit_checkpoint", "audit_salt", "audit_reply"] {
+        // As text, and with the bytes of bytea columns decoded.
+        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+            .fetch_all(&tenant.pool)
+            .await
+            .unwrap();
+        outputs.extend(rows);
+    }
+    let bodies: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_record UNION ALL SELECT sealed FROM audit_reply")
+        .fetch_all(&tenant.pool)
+        .await
+        .unwrap();
+    outputs.extend(bodies.into_iter().map(|body| String::from_utf8_lossy(&body).into_owned()));
+    for secret in &secrets {
+        let encoded = hex::encode(secret);
+        for output in &outputs {
+            assert!(!output.contains(secret.as_str()) && !output.contains(&encoded), "{secret} in {output}");
+        }
+    }
+}
