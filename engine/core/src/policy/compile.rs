@@ -243,6 +243,14 @@ fn compile_uses<'a>(
 }
 
 fn compile_custom(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>) -> Option<DetectorSet> {
+    if policy.custom_detectors.is_empty() {
+        return None;
+    }
+    let error = match DetectorSet::compile(std::iter::empty(), &policy.custom_detectors) {
+        Ok(set) => return Some(set),
+        Err(error) => error,
+    };
+    // The set names its first problem; people want all of them.
     let before = problems.len();
     for (index, custom) in policy.custom_detectors.iter().enumerate() {
         if let Err(error) = detectors::compile_pattern(&custom.pattern) {
@@ -253,17 +261,10 @@ fn compile_custom(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>) -> 
             ));
         }
     }
-    if policy.custom_detectors.is_empty() || problems.len() > before {
-        return None;
+    if problems.len() == before {
+        problems.push(problem("spec.customDetectors", error.to_string(), "Mend or remove the detector."));
     }
-    match DetectorSet::compile(std::iter::empty(), &policy.custom_detectors) {
-        Ok(set) => Some(set),
-        Err(error) => {
-            let hint = "Mend or remove the detector.";
-            problems.push(problem("spec.customDetectors", error.to_string(), hint));
-            None
-        }
-    }
+    None
 }
 
 fn compile_rule(
