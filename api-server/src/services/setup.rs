@@ -145,7 +145,7 @@ pub async fn demo(tables: &dyn Tables, now: OffsetDateTime) -> Result<bool, Serv
             last_name: (*last_name).to_owned(),
             email: Some(format!("{mailbox}@{domain}")),
             // Numbers that the French regulator keeps for works of fiction.
-            phone: Some(format!("06 39 98 {:02} {:02}", number % 100, (number * 7) % 100)),
+            phone: Some(format!("01 99 00 {:02} {:02}", number % 100, (number * 7) % 100)),
             job_title: Some((*job).to_owned()),
             locale: Locale::Fr,
             organisation_id: Some(*organisation),
