@@ -6,6 +6,9 @@
 //! bytes. The digest covers everything but the sequence number, which only says which of two bundles is newer:
 //! the same rules have the same digest, whenever they were put together.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;

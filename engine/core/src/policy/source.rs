@@ -81,11 +81,8 @@ pub(crate) fn read(source: &str) -> (Vec<Document>, Vec<PolicyProblem>) {
             Ok(next) => next,
             Err(error) => {
                 let at = position(error.marker());
-                let what = problem(
-                    "",
-                    "this is not well-formed YAML or JSON".to_owned(),
-                    &syntax_hint(error.info()),
-                );
+                let what =
+                    problem("", "this is not well-formed YAML or JSON".to_owned(), syntax_hint(error.info()));
                 return (documents, vec![PolicyProblem { line: Some(at.0), column: Some(at.1), ..what }]);
             }
         };

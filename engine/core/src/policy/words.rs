@@ -219,9 +219,9 @@ pub(crate) fn name_of_field(field: RequestField) -> Bilingual {
 /// A value of a field in words.
 pub(crate) fn name_of_value(field: RequestField, value: &str) -> Bilingual {
     match (field, value) {
-        (RequestField::Surface, "prompt.input") => both("question à un modèle", "question to a model"),
-        (RequestField::Surface, "prompt.output") => both("réponse d’un modèle", "answer of a model"),
-        (RequestField::Surface, "crm.note") => both("note du CRM", "CRM note"),
+        (RequestField::Surface, "prompt.input") => both("« question à un modèle »", "“question to a model”"),
+        (RequestField::Surface, "prompt.output") => both("« réponse d’un modèle »", "“answer of a model”"),
+        (RequestField::Surface, "crm.note") => both("« note du CRM »", "“CRM note”"),
         (RequestField::Locale, "fr") => both("français", "French"),
         (RequestField::Locale, "en") => both("anglais", "English"),
         _ => Bilingual { fr: format!("« {value} »"), en: format!("“{value}”") },
