@@ -34,7 +34,9 @@ enum Command {
     /// Check and test policies, as admission and the engines do
     Policy(policy::PolicyArgs),
     /// Write a completion script for a shell to standard output
-    #[command(after_help = "Example:\n  novacrm-engine completions bash > /etc/bash_completion.d/novacrm-engine")]
+    #[command(
+        after_help = "Example:\n  novacrm-engine completions bash > /etc/bash_completion.d/novacrm-engine"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,

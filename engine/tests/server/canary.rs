@@ -35,16 +35,18 @@ async fn no_value_of_a_prompt_is_in_the_database_the_events_or_the_metrics(pool:
     ];
     for table in ["audit_record", "audit_entry", "audit_checkpoint", "audit_salt", "audit_reply"] {
         // As text, and with the bytes of bytea columns decoded.
-        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+        let rows: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+                .fetch_all(&tenant.pool)
+                .await
+                .unwrap();
+        outputs.extend(rows);
+    }
+    let bodies: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT body FROM audit_record UNION ALL SELECT sealed FROM audit_reply")
             .fetch_all(&tenant.pool)
             .await
             .unwrap();
-        outputs.extend(rows);
-    }
-    let bodies: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_record UNION ALL SELECT sealed FROM audit_reply")
-        .fetch_all(&tenant.pool)
-        .await
-        .unwrap();
     outputs.extend(bodies.into_iter().map(|body| String::from_utf8_lossy(&body).into_owned()));
     for secret in &secrets {
         let encoded = hex::encode(secret);
