@@ -33,7 +33,7 @@ pub struct LawReference {
 pub struct LabelSelector {
     /// Label keys and the values they must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = serde_json::json!({ "type": "string", "maxLength": 63 })))]
     pub match_labels: BTreeMap<String, String>,
 }
 

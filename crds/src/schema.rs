@@ -17,6 +17,12 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![finish(CompliancePolicy::crd()), finish(CrmTenant::crd())]
 }
 
+/// Name of the file that holds a definition: `<group>_<plural>.yaml`.
+#[must_use]
+pub fn file_name(definition: &CustomResourceDefinition) -> String {
+    format!("{}_{}.yaml", definition.spec.group, definition.spec.names.plural)
+}
+
 /// kstatus reads an object without a status as current, so the default must stand on `status` itself.
 fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {

@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new("../catalogue/detectors");
     let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
     let mut entries: Vec<entry::Entry> = Vec::new();
-    let mut files: Vec<_> = fs::read_dir(folder)?.map(|file| file.map(|file| file.path())).collect::<Result<_, _>>()?;
+    let mut files: Vec<_> =
+        fs::read_dir(folder)?.map(|file| file.map(|file| file.path())).collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     for file in &files {
         let text = fs::read_to_string(file)?;

@@ -202,14 +202,19 @@ impl Bundles {
             && let Some(previous) = previous
             && let Err(error) = self.take(previous, tenant).await
         {
-            tracing::error!(digest = error.digest, message = error.message, "the bundle before was refused too");
+            tracing::error!(
+                digest = error.digest,
+                message = error.message,
+                "the bundle before was refused too"
+            );
         }
         self.status.send_modify(|status| status.last_error = Some(error));
     }
 
     /// Makes a bundle the one in force, or says why not.
     async fn take(&self, bytes: Vec<u8>, tenant: &str) -> Result<(), BundleError> {
-        let refused = |digest: String, message: String| BundleError { digest, message, at: OffsetDateTime::now_utc() };
+        let refused =
+            |digest: String, message: String| BundleError { digest, message, at: OffsetDateTime::now_utc() };
         let raw_digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         let before = self.current.load_full();
         let in_force = before.as_ref().map(|it| (it.bundle.sequence(), it.bundle.digest().to_owned()));
@@ -226,7 +231,12 @@ impl Bundles {
             Some(before) if before.bundle.digest() == digest => before.since,
             _ => OffsetDateTime::now_utc(),
         };
-        tracing::info!(digest, sequence = bundle.sequence(), policies = bundle.bundle().policies.len(), "rules in force");
+        tracing::info!(
+            digest,
+            sequence = bundle.sequence(),
+            policies = bundle.bundle().policies.len(),
+            "rules in force"
+        );
         self.current.store(Some(Arc::new(InForce { bundle, since })));
         self.status.send_modify(|status| {
             status.digest = Some(digest);
@@ -250,14 +260,23 @@ fn compile(
     if let Some((sequence, current)) = in_force {
         let offered = bundle.sequence;
         if offered < *sequence || (offered == *sequence && digest != *current) {
-            return Err((Some(digest), format!("its sequence {offered} is not after {sequence}, which is in force")));
+            return Err((
+                Some(digest),
+                format!("its sequence {offered} is not after {sequence}, which is in force"),
+            ));
         }
     }
     CompiledBundle::compile(bundle).map_err(|problems| {
         let mut message = String::new();
         for problem in problems.iter().take(MAX_PROBLEMS) {
             // Writing into a String cannot fail.
-            let _ = write!(message, "{}{}: {}", if message.is_empty() { "" } else { "; " }, problem.path, problem.message);
+            let _ = write!(
+                message,
+                "{}{}: {}",
+                if message.is_empty() { "" } else { "; " },
+                problem.path,
+                problem.message
+            );
         }
         if let Some(more) = problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
             let _ = write!(message, "; and {more} more");

@@ -72,13 +72,29 @@ impl Metrics {
             sequenced: Gauge::default(),
         };
         registry.register("engine_decisions", "Recorded decisions by action", metrics.decisions.clone());
-        registry.register("engine_uninspected", "Texts that were not inspected, by reason", metrics.uninspected.clone());
+        registry.register(
+            "engine_uninspected",
+            "Texts that were not inspected, by reason",
+            metrics.uninspected.clone(),
+        );
         registry.register("engine_findings", "Findings in recorded decisions", metrics.findings.clone());
         registry.register("engine_analysis_seconds", "Time to inspect and decide", metrics.analysis.clone());
-        registry.register("engine_audit_commit_seconds", "Time to make a batch durable", metrics.commits.clone());
-        registry.register("engine_audit_batch_records", "Records made durable together", metrics.batch.clone());
+        registry.register(
+            "engine_audit_commit_seconds",
+            "Time to make a batch durable",
+            metrics.commits.clone(),
+        );
+        registry.register(
+            "engine_audit_batch_records",
+            "Records made durable together",
+            metrics.batch.clone(),
+        );
         registry.register("engine_bundle_sequence", "Bundle in force", metrics.bundle_sequence.clone());
-        registry.register("engine_audit_sequenced", "Records with a place in the log", metrics.sequenced.clone());
+        registry.register(
+            "engine_audit_sequenced",
+            "Records with a place in the log",
+            metrics.sequenced.clone(),
+        );
         registry.register("engine_audit_queue_depth", "Requests that wait for their record", depth);
         metrics
     }

@@ -135,7 +135,9 @@ async fn tell(bundles: Bundles, readiness: Readiness, metrics: Metrics, stop: Ca
                 let sequence = i64::try_from(in_force.bundle.sequence()).unwrap_or(i64::MAX);
                 metrics.bundle_sequence.set(sequence);
             }
-            (None, Some(error), _) => readiness.not_ready(BUNDLE, format!("{}: {}", error.digest, error.message)),
+            (None, Some(error), _) => {
+                readiness.not_ready(BUNDLE, format!("{}: {}", error.digest, error.message))
+            }
             (None, None, Some(away)) => readiness.not_ready(BUNDLE, away),
             (None, None, None) => {}
         }

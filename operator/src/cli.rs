@@ -2,9 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-#[cfg(feature = "local")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -60,8 +58,12 @@ enum Command {
     /// Delete the data of `up`, after asking
     #[cfg(feature = "local")]
     Reset(ResetArgs),
-    /// Print both CustomResourceDefinitions as YAML
-    Crds,
+    /// Print both CustomResourceDefinitions as YAML, or write them to files
+    Crds {
+        /// Write a file per definition into this folder instead
+        #[arg(long, value_name = "DIR")]
+        output_dir: Option<PathBuf>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -183,7 +185,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => local::status(&args),
         #[cfg(feature = "local")]
         Command::Reset(args) => local::reset(&args),
-        Command::Crds => crds(),
+        Command::Crds { output_dir } => crds(output_dir.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "novacrm-operator", &mut script);
@@ -210,22 +212,24 @@ fn print(text: &str) -> Result<u8, Failure> {
     }
 }
 
-fn crds() -> Result<u8, Failure> {
-    let yaml = crds_yaml().map_err(|error| Failure::new(FAILED, error))?;
-    print(&yaml)
-}
-
-/// Both definitions as YAML documents.
-///
-/// # Errors
-/// When one has no YAML, which definitions of ours always have.
-pub fn crds_yaml() -> Result<String, serde_yaml::Error> {
+fn crds(folder: Option<&Path>) -> Result<u8, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(FAILED, error);
     let mut out = String::new();
     for definition in novacrm_crds::schema::definitions() {
-        out.push_str("---\n");
-        out.push_str(&serde_yaml::to_string(&definition)?);
+        let yaml = serde_yaml::to_string(&definition).map_err(|error| failed(&error))?;
+        match folder {
+            Some(folder) => {
+                let path = folder.join(novacrm_crds::schema::file_name(&definition));
+                std::fs::write(&path, yaml)
+                    .map_err(|error| failed(&format!("cannot write {}: {error}", path.display())))?;
+            }
+            None => {
+                out.push_str("---\n");
+                out.push_str(&yaml);
+            }
+        }
     }
-    Ok(out)
+    print(&out)
 }
 
 fn run_render(args: &ManifestArgs) -> Result<u8, Failure> {

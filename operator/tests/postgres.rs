@@ -1,28 +1,13 @@
 //! The private PostgreSQL, for real: as root (under `nobody`) or as whoever runs the tests.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
-use novacrm_operator::local::postgres::{Options, PostgresError, Programs, start, unprivileged_account};
+use novacrm_operator::local::postgres::{Options, PostgresError, Programs, start};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
-/// An installation where there is one, to spare the download; the environment decides first.
-fn programs() -> Programs {
-    let installed = (15..=18).map(|major| PathBuf::from(format!("/usr/lib/postgresql/{major}/bin")));
-    Programs::find(installed.into_iter().find(|folder| folder.join("postgres").is_file()))
-}
+mod common;
 
-fn options(folder: &Path) -> Options {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).unwrap();
-    Options {
-        programs: programs(),
-        folder: folder.join("postgres"),
-        account: unprivileged_account().unwrap(),
-        port: None,
-        guardian: Some(PathBuf::from(env!("CARGO_BIN_EXE_novacrm-operator"))),
-    }
-}
+use common::postgres_options as options;
 
 #[tokio::test]
 async fn data_survives_a_stop_and_fsync_is_on() {

@@ -36,7 +36,7 @@ pub enum ServiceError {
         current: i64,
     },
     /// Fields are not valid.
-    #[error("{} fields are not valid", .0.len())]
+    #[error("fields are not valid: {}", named(.0))]
     Invalid(FieldErrors),
     /// Another live record has the same unique value.
     #[error("another record has the same {field}")]
@@ -79,6 +79,14 @@ impl ServiceError {
     pub fn field(field: &'static str, fault: Fault) -> Self {
         Self::Invalid(vec![FieldError { field, fault }])
     }
+}
+
+fn named(errors: &FieldErrors) -> String {
+    errors
+        .iter()
+        .map(|error| format!("{} ({})", error.field, error.fault.code()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl From<FieldErrors> for ServiceError {

@@ -106,7 +106,7 @@ const SUBJECTS: &[(Kind, Direction, &str, &str)] = &[
 /// Contacts that are made.
 const CONTACTS: usize = 40;
 
-/// Fills an empty CRM with fictitious records. `false`: it is not empty, or has no administrator to own them.
+/// Fills an empty CRM with fictitious records; all are made before the first is stored. `false`: it is not empty, or has no administrator to own them.
 ///
 /// # Errors
 /// When the database is away.
@@ -122,7 +122,7 @@ pub async fn demo(tables: &dyn Tables, now: OffsetDateTime) -> Result<bool, Serv
     if !found.records.is_empty() {
         return Ok(false);
     }
-    let mut organisations = Vec::new();
+    let (mut organisations, mut contacts, mut interactions) = (Vec::new(), Vec::new(), Vec::new());
     for (name, domain) in ORGANISATIONS {
         let input = OrganisationInput {
             name: (*name).to_owned(),
@@ -130,9 +130,7 @@ pub async fn demo(tables: &dyn Tables, now: OffsetDateTime) -> Result<bool, Serv
             ..OrganisationInput::default()
         };
         let meta = Meta::new(Uuid::now_v7(), owner, owner, now);
-        let organisation = Organisation { meta, details: input.validate()? };
-        Records::insert(tables, &organisation, None).await?;
-        organisations.push((organisation.meta.id, *domain));
+        organisations.push((Organisation { meta, details: input.validate()? }, *domain));
     }
     let people = FIRST_NAMES.iter().cycle().zip(LAST_NAMES.iter().cycle());
     let places = organisations.iter().cycle().zip(JOBS.iter().cycle());
@@ -145,15 +143,14 @@ pub async fn demo(tables: &dyn Tables, now: OffsetDateTime) -> Result<bool, Serv
             last_name: (*last_name).to_owned(),
             email: Some(format!("{mailbox}@{domain}")),
             // Numbers that the French regulator keeps for works of fiction.
-            phone: Some(format!("06 39 98 {:02} {:02}", number % 100, (number * 7) % 100)),
+            phone: Some(format!("01 99 00 {:02} {:02}", number % 100, (number * 7) % 100)),
             job_title: Some((*job).to_owned()),
             locale: Locale::Fr,
-            organisation_id: Some(*organisation),
+            organisation_id: Some(organisation.meta.id),
             do_not_contact: number % 13 == 12,
         };
         let meta = Meta::new(Uuid::now_v7(), owner, owner, now);
         let contact = Contact { meta, details: input.validate()?, organisation_name: None };
-        Records::insert(tables, &contact, None).await?;
         for (step, (kind, direction, subject, body)) in SUBJECTS.iter().enumerate().take(number % 4 + 1) {
             let days = i64::try_from(number + 10 * (SUBJECTS.len() - step)).unwrap_or(1);
             let input = InteractionInput {
@@ -165,8 +162,18 @@ pub async fn demo(tables: &dyn Tables, now: OffsetDateTime) -> Result<bool, Serv
                 body: Some((*body).to_owned()),
             };
             let meta = Meta::new(Uuid::now_v7(), owner, owner, now);
-            Records::insert(tables, &Interaction { meta, details: input.validate(now)? }, None).await?;
+            interactions.push(Interaction { meta, details: input.validate(now)? });
         }
+        contacts.push(contact);
+    }
+    for (organisation, _) in &organisations {
+        Records::insert(tables, organisation, None).await?;
+    }
+    for contact in &contacts {
+        Records::insert(tables, contact, None).await?;
+    }
+    for interaction in &interactions {
+        Records::insert(tables, interaction, None).await?;
     }
     Ok(true)
 }

@@ -18,4 +18,6 @@ mod permissions;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod setup;
+#[cfg(test)]
 mod site;

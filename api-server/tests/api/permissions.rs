@@ -22,7 +22,11 @@ fn operations() -> Vec<(String, String, Permission)> {
         for (method, operation) in item.as_object().unwrap() {
             let needed = operation["x-permission"].as_str().unwrap();
             if !["public", "session"].contains(&needed) {
-                found.push((method.to_uppercase(), path["/api/v1".len()..].to_owned(), permission(needed)));
+                found.push((
+                    method.to_uppercase(),
+                    path.trim_start_matches("/api/v1").to_owned(),
+                    permission(needed),
+                ));
             }
         }
     }

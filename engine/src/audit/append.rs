@@ -144,7 +144,8 @@ impl<O: Observe> Writer<O> {
                 Some(connection) => connection,
                 None => self.database.connect().await?,
             };
-            let ping = sqlx::query_scalar!("SELECT count(*) FROM (SELECT FROM audit_record LIMIT 1) AS first");
+            let ping =
+                sqlx::query_scalar!("SELECT count(*) FROM (SELECT FROM audit_record LIMIT 1) AS first");
             ping.fetch_one(&mut connection).await?;
             Ok::<_, AuditError>(connection)
         };

@@ -37,7 +37,8 @@ pub async fn events(pool: &PgPool, after: u64, limit: u16) -> Result<EventPage, 
     for (sequence, row) in (after + 1..).zip(rows) {
         let body = row.body.filter(|_| row.sequence == as_i64(sequence));
         let record = body.and_then(|body| serde_json::from_slice(&body).ok());
-        let record = record.ok_or_else(|| AuditError::Damaged(format!("record {sequence} cannot be read")))?;
+        let record =
+            record.ok_or_else(|| AuditError::Damaged(format!("record {sequence} cannot be read")))?;
         events.push(Event { sequence, record });
     }
     let next = events.last().map_or(after, |event| event.sequence);
@@ -168,7 +169,8 @@ fn add(
 
 fn write(dir: &Path, path: &str, bytes: &[u8]) -> Result<(), ExportError> {
     let path = dir.join(path);
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, bytes));
+    let written =
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, bytes));
     written.map_err(|source| ExportError::File { path, source })
 }
 
@@ -261,22 +263,27 @@ async fn anchors(
     verifier: &CheckpointVerifier,
     kept: &[Checkpoint],
 ) -> Result<(Vec<Anchor>, Vec<Damage>), AuditError> {
-    let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM audit_checkpoint"#).fetch_one(pool).await?;
+    let count =
+        sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM audit_checkpoint"#).fetch_one(pool).await?;
     let every = 1 + usize::try_from(count).unwrap_or_default() / MAX_FRONTIERS;
     let mut anchors: Vec<Anchor> =
         kept.iter().map(|checkpoint| Anchor { checkpoint: *checkpoint, frontier: None }).collect();
     let mut forged = Vec::new();
-    let mut rows = sqlx::query!("SELECT size, note, frontier FROM audit_checkpoint ORDER BY size").fetch(pool);
+    let mut rows =
+        sqlx::query!("SELECT size, note, frontier FROM audit_checkpoint ORDER BY size").fetch(pool);
     let mut number = 0_usize;
     while let Some(row) = rows.try_next().await? {
         number += 1;
         let size = u64::try_from(row.size).unwrap_or_default();
-        let damage = |detail| Damage { kind: DamageKind::ForgedCheckpoint, sequence: Some(size), id: None, detail };
+        let damage =
+            |detail| Damage { kind: DamageKind::ForgedCheckpoint, sequence: Some(size), id: None, detail };
         match verifier.open(row.note.as_bytes()) {
             Ok(checkpoint) if checkpoint.size == size => {
                 let frontier = Frontier::from_bytes(size, &row.frontier);
                 if frontier.as_ref().is_none_or(|tree| tree.root() != checkpoint.root) {
-                    forged.push(damage(format!("the tree kept with the checkpoint of size {size} was changed")));
+                    forged.push(damage(format!(
+                        "the tree kept with the checkpoint of size {size} was changed"
+                    )));
                 }
                 let frontier = frontier.filter(|_| number.is_multiple_of(every));
                 anchors.push(Anchor { checkpoint, frontier });

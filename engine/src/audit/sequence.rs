@@ -105,9 +105,10 @@ struct Log {
 impl Log {
     async fn resume(connection: &mut PgConnection, key: &CheckpointKey) -> Result<Self, AuditError> {
         let verifier = CheckpointVerifier::new(&key.verifier_line())?;
-        let newest = sqlx::query!("SELECT size, note, frontier FROM audit_checkpoint ORDER BY size DESC LIMIT 1")
-            .fetch_optional(&mut *connection)
-            .await?;
+        let newest =
+            sqlx::query!("SELECT size, note, frontier FROM audit_checkpoint ORDER BY size DESC LIMIT 1")
+                .fetch_optional(&mut *connection)
+                .await?;
         let mut tree = match newest {
             None => Frontier::default(),
             Some(row) => {
@@ -118,7 +119,9 @@ impl Log {
                 Frontier::from_bytes(size, &row.frontier)
                     .filter(|tree| tree.size() == signed.size && tree.root() == signed.root)
                     .ok_or_else(|| {
-                        AuditError::Damaged(format!("the tree kept with the checkpoint of size {size} is another"))
+                        AuditError::Damaged(format!(
+                            "the tree kept with the checkpoint of size {size} is another"
+                        ))
                     })?
             }
         };

@@ -92,7 +92,8 @@ fn database() -> Result<Database, Failure> {
 }
 
 async fn export(to: &Path) -> Result<ExitCode, Failure> {
-    let records = read::export(&database()?.reader(), to, |done, of| progress("exported", done, Some(of))).await?;
+    let records =
+        read::export(&database()?.reader(), to, |done, of| progress("exported", done, Some(of))).await?;
     writeln!(std::io::stdout().lock(), "{records} records exported to {}.", to.display())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -101,7 +102,9 @@ async fn verify(arguments: &Verify) -> Result<ExitCode, Failure> {
     let key = match (&arguments.public_key, std::env::var_os("NOVACRM_KEYS_DIR")) {
         (Some(file), _) => file.clone(),
         (None, Some(dir)) => Path::new(&dir).join(PUBLIC_KEY_FILE),
-        (None, None) => return Err("name the log's public key with --public-key, or set NOVACRM_KEYS_DIR".into()),
+        (None, None) => {
+            return Err("name the log's public key with --public-key, or set NOVACRM_KEYS_DIR".into());
+        }
     };
     let verifier = read_verifier(&key)?;
     let kept = arguments.against.iter().map(|file| kept(file, &verifier)).collect::<Result<Vec<_>, _>>()?;
@@ -144,7 +147,12 @@ fn table(out: &mut impl Write, DatabaseReport { log, pending }: &DatabaseReport)
         return writeln!(out, ", {pending} waiting for their place.");
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["sequence", "record", "damage", "what is known"]);
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "sequence",
+        "record",
+        "damage",
+        "what is known",
+    ]);
     for damage in &log.damages {
         table.add_row([
             damage.sequence.map(|sequence| sequence.to_string()).unwrap_or_default(),

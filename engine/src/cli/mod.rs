@@ -34,7 +34,9 @@ enum Command {
     /// Check and test policies, as admission and the engines do
     Policy(policy::PolicyArgs),
     /// Write a completion script for a shell to standard output
-    #[command(after_help = "Example:\n  novacrm-engine completions bash > /etc/bash_completion.d/novacrm-engine")]
+    #[command(
+        after_help = "Example:\n  novacrm-engine completions bash > /etc/bash_completion.d/novacrm-engine"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -56,16 +58,11 @@ pub fn main() -> ExitCode {
         let mut stderr = std::io::stderr().lock();
         // Where standard error is closed there is nobody to tell.
         let _ = writeln!(stderr, "novacrm-engine: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let _ = writeln!(stderr, "  because: {cause}");
-            source = cause.source();
-        }
         ExitCode::from(FAILED)
     })
 }
 
-/// What ends a command early; shown with its causes.
+/// What ends a command early; its message names its cause.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

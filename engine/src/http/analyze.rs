@@ -55,8 +55,15 @@ pub(super) async fn analyze(
 
     let decided_at = OffsetDateTime::now_utc();
     let id = Uuid::now_v7();
-    let (entry, salts) =
-        record::of(id, decided_at, &engine.tenant, &request, &decision, &in_force.bundle, &engine.keys.commitment);
+    let (entry, salts) = record::of(
+        id,
+        decided_at,
+        &engine.tenant,
+        &request,
+        &decision,
+        &in_force.bundle,
+        &engine.keys.commitment,
+    );
     let encoded = entry.encode().map_err(internal)?;
     let response = convert::response(id, decided_at, decision, &in_force.bundle);
     let reply = match request.request_id {
@@ -146,14 +153,19 @@ async fn replay(engine: &Engine, request_id: Uuid, fields: &[u8]) -> Result<Anal
 }
 
 fn behind(minimum: u64, sequence: u64) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "bundle_behind", "Règles pas encore à jour", "Rules not up to date yet")
-        .detail(Text::new(
-            "Ce moteur n'applique pas encore les règles demandées.",
-            "This engine does not enforce the rules asked for yet.",
-        ))
-        .member("minimum_sequence", minimum)
-        .member("sequence", sequence)
-        .retry_after(1)
+    Problem::new(
+        StatusCode::CONFLICT,
+        "bundle_behind",
+        "Règles pas encore à jour",
+        "Rules not up to date yet",
+    )
+    .detail(Text::new(
+        "Ce moteur n'applique pas encore les règles demandées.",
+        "This engine does not enforce the rules asked for yet.",
+    ))
+    .member("minimum_sequence", minimum)
+    .member("sequence", sequence)
+    .retry_after(1)
 }
 
 fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {

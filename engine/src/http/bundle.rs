@@ -34,7 +34,8 @@ pub(super) async fn bundle(
     if let Some(not) = wait.not {
         let before = status.borrow_and_update().last_error.clone();
         let news = status.wait_for(|status| {
-            status.digest.as_ref() != Some(&not) || (status.last_error.is_some() && status.last_error != before)
+            status.digest.as_ref() != Some(&not)
+                || (status.last_error.is_some() && status.last_error != before)
         });
         // No news within the time is an answer too.
         let _ = tokio::time::timeout(MAX_WAIT, news).await;
@@ -55,7 +56,10 @@ pub(super) async fn bundle(
     (status = 403, description = "Only the tenant's API and the operator may ask", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "`no_bundle`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub(super) async fn policies(_: Reader, State(engine): State<Arc<Engine>>) -> Result<Json<PoliciesInForce>, Problem> {
+pub(super) async fn policies(
+    _: Reader,
+    State(engine): State<Arc<Engine>>,
+) -> Result<Json<PoliciesInForce>, Problem> {
     let in_force = engine.in_force()?;
     Ok(Json(convert::policies(&in_force.bundle)))
 }

@@ -64,19 +64,23 @@ pub(super) fn bundle_reference(bundle: &CompiledBundle) -> wire::BundleReference
 }
 
 pub(super) fn policies(bundle: &CompiledBundle) -> wire::PoliciesInForce {
-    let view = |(info, rules): (&novacrm_engine_core::bundle::PolicyInfo, Vec<wire::RuleView>)| wire::PolicyView {
-        policy: policy_reference(info),
-        mode: match info.mode {
-            policy::EnforcementMode::Enforce => "enforce".to_owned(),
-            policy::EnforcementMode::Shadow => "shadow".to_owned(),
-        },
-        owner: info.owner.team.clone(),
-        contact: info.owner.contact.clone(),
-        rules,
-    };
+    let view =
+        |(info, rules): (&novacrm_engine_core::bundle::PolicyInfo, Vec<wire::RuleView>)| wire::PolicyView {
+            policy: policy_reference(info),
+            mode: match info.mode {
+                policy::EnforcementMode::Enforce => "enforce".to_owned(),
+                policy::EnforcementMode::Shadow => "shadow".to_owned(),
+            },
+            owner: info.owner.team.clone(),
+            contact: info.owner.contact.clone(),
+            rules,
+        };
     wire::PoliciesInForce {
         bundle: bundle_reference(bundle),
-        policies: bundle.policies().map(|(info, rules)| view((info, rules.map(rule_view).collect()))).collect(),
+        policies: bundle
+            .policies()
+            .map(|(info, rules)| view((info, rules.map(rule_view).collect())))
+            .collect(),
         use_cases: bundle.use_cases().map(use_case).collect(),
     }
 }
@@ -133,7 +137,12 @@ fn use_case(registered: &RegisteredUse) -> wire::UseCase {
         purpose: registered.purpose.clone(),
         class: class(registered.class),
         // Every provision of a compiled bundle is in the catalogue.
-        provisions: registered.provisions.iter().filter_map(cite).map(|citation| law_reference(&citation)).collect(),
+        provisions: registered
+            .provisions
+            .iter()
+            .filter_map(cite)
+            .map(|citation| law_reference(&citation))
+            .collect(),
     }
 }
 

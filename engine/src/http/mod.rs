@@ -59,12 +59,17 @@ impl Engine {
     /// The rules in force.
     fn in_force(&self) -> Result<Arc<InForce>, Problem> {
         self.bundles.current().ok_or_else(|| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_bundle", "Aucune règle en vigueur", "No rules in force")
-                .detail(Text::new(
-                    "Ce moteur n'a encore reçu aucune règle utilisable ; rien n'est décidé sans règles.",
-                    "This engine has not received usable rules yet; nothing is decided without rules.",
-                ))
-                .retry_after(5)
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_bundle",
+                "Aucune règle en vigueur",
+                "No rules in force",
+            )
+            .detail(Text::new(
+                "Ce moteur n'a encore reçu aucune règle utilisable ; rien n'est décidé sans règles.",
+                "This engine has not received usable rules yet; nothing is decided without rules.",
+            ))
+            .retry_after(5)
         })
     }
 }
@@ -92,7 +97,10 @@ pub fn router(engine: Arc<Engine>, pipeline: Pipeline) -> Router {
     pipeline.wrap(router, MAX_BODY_BYTES)
 }
 
-async fn openapi(_: Reader, State(document): State<Arc<utoipa::openapi::OpenApi>>) -> Json<utoipa::openapi::OpenApi> {
+async fn openapi(
+    _: Reader,
+    State(document): State<Arc<utoipa::openapi::OpenApi>>,
+) -> Json<utoipa::openapi::OpenApi> {
     Json(utoipa::openapi::OpenApi::clone(&document))
 }
 
@@ -104,12 +112,11 @@ struct Reader;
 
 fn peer<'a>(parts: &'a Parts, allowed: &[&str]) -> Result<&'a Peer, Problem> {
     parts.extensions.get::<Peer>().filter(|peer| allowed.contains(&&*peer.0)).ok_or_else(|| {
-        Problem::new(StatusCode::FORBIDDEN, "peer_not_allowed", "Appelant non autorisé", "Caller not allowed").detail(
-            Text::new(
+        Problem::new(StatusCode::FORBIDDEN, "peer_not_allowed", "Appelant non autorisé", "Caller not allowed")
+            .detail(Text::new(
                 "Le certificat de l'appelant ne permet pas cette opération.",
                 "The caller's certificate does not permit this operation.",
-            ),
-        )
+            ))
     })
 }
 

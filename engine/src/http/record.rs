@@ -63,7 +63,10 @@ pub(super) fn of(
             approvers: decision.approvers.clone(),
             risk_score: decision.risk.score,
             risk_level: name(&convert::risk_level(decision.risk.level)),
-            use_case_class: decision.use_case.as_ref().map(|registered| name(&convert::class(registered.class))),
+            use_case_class: decision
+                .use_case
+                .as_ref()
+                .map(|registered| name(&convert::class(registered.class))),
             uninspected: decision.uninspected.map(|why| name(&convert::uninspected(why))),
             finding_counts,
             findings: decision

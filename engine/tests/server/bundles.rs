@@ -34,7 +34,11 @@ async fn a_request_is_decided_by_one_bundle_while_bundles_change_under_load(pool
         }
         let not = make(sequence - 1).digest();
         let (_, status) = engine.get(&engine.operator, &format!("/v1/bundle?not={not}")).await;
-        assert_eq!(status["bundle"]["digest"], make(sequence).digest(), "the long poll answers with the new bundle");
+        assert_eq!(
+            status["bundle"]["digest"],
+            make(sequence).digest(),
+            "the long poll answers with the new bundle"
+        );
     }
     assert!(seen.len() > 1, "the load saw more than one bundle");
     let (_, policies) = engine.get(&engine.api, "/v1/policies").await;
@@ -71,7 +75,8 @@ async fn a_bundle_that_cannot_be_used_leaves_the_last_good_one_and_says_why(pool
 #[sqlx::test(migrator = "MIGRATIONS")]
 async fn a_fresh_engine_uses_the_bundle_before_when_the_newest_is_broken(pool: PgPool) {
     let tenant = Tenant::new(pool);
-    std::fs::write(tenant.previous.path().join(BUNDLE_FILE), bundle(3, "redact", "1.0.0").encode().unwrap()).unwrap();
+    std::fs::write(tenant.previous.path().join(BUNDLE_FILE), bundle(3, "redact", "1.0.0").encode().unwrap())
+        .unwrap();
     tenant.publish(b"broken");
     let engine = tenant.engine().await;
     engine.until_ready().await;

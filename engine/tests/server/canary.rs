@@ -1,5 +1,8 @@
 //! What is in a prompt is nowhere else: invariant 2.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use novacrm_engine::audit::MIGRATIONS;
 use serde_json::json;
 use sqlx::PgPool;
@@ -7,8 +10,26 @@ use uuid::Uuid;
 
 use crate::fixture::{Tenant, bundle, canary, until};
 
+/// Everything this process logs, of all tests that run meanwhile.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[sqlx::test(migrator = "MIGRATIONS")]
-async fn no_value_of_a_prompt_is_in_the_database_the_events_or_the_metrics(pool: PgPool) {
+async fn no_value_of_a_prompt_is_in_the_database_the_events_the_metrics_or_the_logs(pool: PgPool) {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let level = tracing_subscriber::filter::LevelFilter::DEBUG;
+    tracing_subscriber::fmt().with_max_level(level).with_writer(move || writer.clone()).init();
     let tenant = Tenant::new(pool);
     let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;
     let mut secrets = Vec::new();
@@ -24,6 +45,9 @@ async fn no_value_of_a_prompt_is_in_the_database_the_events_or_the_metrics(pool:
         assert!(!answer.to_string().contains(&value));
         secrets.extend([value, actor, subject, plain]);
     }
+    // Refusals are logged.
+    let refused = json!({"text": secrets[0], "use_case": secrets[0]});
+    assert_eq!(engine.analyze(&refused).await.0, 422);
     until("all is sequenced", async || {
         engine.get(&engine.api, "/v1/events").await.1["next"].as_u64() == Some(20)
     })
@@ -33,18 +57,23 @@ async fn no_value_of_a_prompt_is_in_the_database_the_events_or_the_metrics(pool:
         engine.probe("/metrics").await.1,
         engine.probe("/readyz").await.1,
     ];
+    let logged = String::from_utf8_lossy(&logs.0.lock().unwrap()).into_owned();
+    assert!(logged.contains("rules in force"), "the logs are captured");
+    outputs.push(logged);
     for table in ["audit_record", "audit_entry", "audit_checkpoint", "audit_salt", "audit_reply"] {
         // As text, and with the bytes of bytea columns decoded.
-        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+        let rows: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t")))
+                .fetch_all(&tenant.pool)
+                .await
+                .unwrap();
+        outputs.extend(rows);
+    }
+    let bodies: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT body FROM audit_record UNION ALL SELECT sealed FROM audit_reply")
             .fetch_all(&tenant.pool)
             .await
             .unwrap();
-        outputs.extend(rows);
-    }
-    let bodies: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_record UNION ALL SELECT sealed FROM audit_reply")
-        .fetch_all(&tenant.pool)
-        .await
-        .unwrap();
     outputs.extend(bodies.into_iter().map(|body| String::from_utf8_lossy(&body).into_owned()));
     for secret in &secrets {
         let encoded = hex::encode(secret);

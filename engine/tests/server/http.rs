@@ -22,8 +22,11 @@ async fn a_decision_is_durable_before_it_is_answered(pool: PgPool) {
     assert_eq!(answer["bundle"]["sequence"], 1);
     assert_eq!(answer["rules"][0]["policy"]["version"], "1.0.0");
     let id: Uuid = answer["record_id"].as_str().unwrap().parse().unwrap();
-    let body: Vec<u8> =
-        sqlx::query_scalar("SELECT body FROM audit_record WHERE id = $1").bind(id).fetch_one(&tenant.pool).await.unwrap();
+    let body: Vec<u8> = sqlx::query_scalar("SELECT body FROM audit_record WHERE id = $1")
+        .bind(id)
+        .fetch_one(&tenant.pool)
+        .await
+        .unwrap();
     let record: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(record["decision"]["action"], "redact");
     assert_eq!(record["decision"]["finding_counts"]["CANARY"], 1);
@@ -34,15 +37,18 @@ async fn a_decision_is_durable_before_it_is_answered(pool: PgPool) {
 async fn people_are_recorded_as_commitments_whose_salts_are_kept_apart(pool: PgPool) {
     let tenant = Tenant::new(pool);
     let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;
-    let request = json!({"text": "rien", "actor": {"id": "user-4711", "role": "sales"}, "subject": "contact-0815"});
+    let request =
+        json!({"text": "rien", "actor": {"id": "user-4711", "role": "sales"}, "subject": "contact-0815"});
     assert_eq!(engine.analyze(&request).await.0, 200);
-    let body: Vec<u8> = sqlx::query_scalar("SELECT body FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
+    let body: Vec<u8> =
+        sqlx::query_scalar("SELECT body FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
     let text = String::from_utf8(body).unwrap();
     assert!(!text.contains("4711") && !text.contains("0815"), "{text}");
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(record["request"]["role"], "sales");
     assert_eq!(record["request"]["subject"].as_str().unwrap().len(), 64);
-    let salts: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_salt").fetch_one(&tenant.pool).await.unwrap();
+    let salts: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_salt").fetch_one(&tenant.pool).await.unwrap();
     assert_eq!(salts, 2);
 }
 
@@ -61,7 +67,11 @@ async fn every_bad_request_is_a_problem_and_records_nothing(pool: PgPool) {
         ("wrong type", post(json, br#"{"text": 7}"#.to_vec()), 422),
         ("unknown field", post(json, text(&format!(r#", "{secret}": 1"#))), 422),
         ("no text", post(json, b"{}".to_vec()), 422),
-        ("free text as a use case", post(json, text(r#", "use_case": "Robert'); DROP TABLE audit_record;--""#)), 422),
+        (
+            "free text as a use case",
+            post(json, text(r#", "use_case": "Robert'); DROP TABLE audit_record;--""#)),
+            422,
+        ),
         ("a person as a role", post(json, text(r#", "actor": {"id": "a", "role": "Anne Martin"}"#)), 422),
         ("an empty subject", post(json, text(r#", "subject": """#)), 422),
         ("not JSON", post("text/plain", secret.clone().into_bytes()), 415),
@@ -79,7 +89,8 @@ async fn every_bad_request_is_a_problem_and_records_nothing(pool: PgPool) {
         let body = response.text().await.unwrap();
         assert!(!body.contains(&secret), "{name}: {body}");
     }
-    let records: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
+    let records: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
     assert_eq!(records, 0);
 }
 
@@ -99,7 +110,10 @@ async fn peers_may_do_what_their_certificate_says_and_no_more(pool: PgPool) {
         assert!(nobody.get(engine.url("/v1/bundle")).send().await.is_err(), "no certificate");
     }
     let stranger = Tenant { authority: Authority::new(), ..Tenant::new(tenant.pool.clone()) };
-    assert!(stranger.client("api").0.get(engine.url("/v1/bundle")).send().await.is_err(), "another authority");
+    assert!(
+        stranger.client("api").0.get(engine.url("/v1/bundle")).send().await.is_err(),
+        "another authority"
+    );
 }
 
 #[sqlx::test(migrator = "MIGRATIONS")]
@@ -120,10 +134,14 @@ async fn the_same_request_id_gives_the_same_answer_and_another_body_is_refused(p
     assert_eq!(engine.analyze(&request).await, (200, first.1));
     let (status, problem) = engine.analyze(&json!({"text": "other", "request_id": request_id})).await;
     assert_eq!((status, problem["code"].as_str()), (409, Some("request_id_reused")));
-    sqlx::query("UPDATE audit_reply SET expires_at = now() - interval '1 s'").execute(&tenant.pool).await.unwrap();
+    sqlx::query("UPDATE audit_reply SET expires_at = now() - interval '1 s'")
+        .execute(&tenant.pool)
+        .await
+        .unwrap();
     let (status, problem) = engine.analyze(&request).await;
     assert_eq!((status, problem["code"].as_str()), (409, Some("request_id_spent")));
-    let records: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
+    let records: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
     assert_eq!(records, 1);
 }
 
@@ -133,7 +151,10 @@ async fn a_text_that_is_too_long_follows_the_failure_mode_and_is_recorded(pool: 
     let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;
     let (status, answer) = engine.analyze(&json!({"text": "x".repeat(1024 * 1024 + 1)})).await;
     assert_eq!(status, 200);
-    assert_eq!((answer["action"].as_str(), answer["uninspected"].as_str()), (Some("block"), Some("too_large")));
+    assert_eq!(
+        (answer["action"].as_str(), answer["uninspected"].as_str()),
+        (Some("block"), Some("too_large"))
+    );
     assert!(answer["output"].is_null());
     let metrics = engine.probe("/metrics").await.1;
     assert!(metrics.contains(r#"engine_uninspected_total{reason="too_large"} 1"#), "{metrics}");
@@ -147,7 +168,10 @@ async fn an_inspection_out_of_time_follows_the_failure_mode(pool: PgPool) {
     let engine = tenant.engine_on(&tenant.url(), Duration::from_nanos(1)).await;
     engine.until_ready().await;
     let (_, answer) = engine.analyze(&json!({"text": format!("{} ", canary()).repeat(25_000)})).await;
-    assert_eq!((answer["action"].as_str(), answer["uninspected"].as_str()), (Some("block"), Some("time_out")));
+    assert_eq!(
+        (answer["action"].as_str(), answer["uninspected"].as_str()),
+        (Some("block"), Some("time_out"))
+    );
 }
 
 #[sqlx::test(migrator = "MIGRATIONS")]
@@ -159,7 +183,8 @@ async fn without_the_database_nothing_is_decided_and_afterwards_it_is_again(pool
     engine.until_ready().await;
     assert_eq!(engine.analyze(&json!({"text": "a"})).await.0, 200);
     link.cut();
-    let response = engine.api.0.post(engine.url("/v1/analyze")).json(&json!({"text": "b"})).send().await.unwrap();
+    let response =
+        engine.api.0.post(engine.url("/v1/analyze")).json(&json!({"text": "b"})).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 503);
     assert!(response.headers().contains_key("retry-after"));
     let problem: serde_json::Value = response.json().await.unwrap();
@@ -173,6 +198,7 @@ async fn without_the_database_nothing_is_decided_and_afterwards_it_is_again(pool
     link.mend();
     engine.until_ready().await;
     assert_eq!(engine.analyze(&json!({"text": "c"})).await.0, 200);
-    let records: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
+    let records: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
     assert_eq!(records, 2);
 }

@@ -42,7 +42,9 @@ async fn two_engines_under_load_and_killed_connections_keep_one_log_without_gaps
     let mut acknowledged = std::collections::HashSet::new();
     for round in 0..10 {
         let request = json!({"text": "x"});
-        let load = futures::future::join_all((0..16).flat_map(|_| [first.analyze(&request), second.analyze(&request)]));
+        let load = futures::future::join_all(
+            (0..16).flat_map(|_| [first.analyze(&request), second.analyze(&request)]),
+        );
         let kill = async {
             if round % 3 == 1 {
                 // Writers and sequencers alike, in the middle of their work.
@@ -53,7 +55,10 @@ async fn two_engines_under_load_and_killed_connections_keep_one_log_without_gaps
         };
         let (answers, ()) = tokio::join!(load, kill);
         for (status, answer) in answers {
-            assert!(status == 200 || (status == 503 && answer["code"] == "audit_unavailable"), "{status} {answer}");
+            assert!(
+                status == 200 || (status == 503 && answer["code"] == "audit_unavailable"),
+                "{status} {answer}"
+            );
             if status == 200 {
                 assert!(acknowledged.insert(answer["record_id"].as_str().unwrap().to_owned()));
             }
@@ -65,7 +70,8 @@ async fn two_engines_under_load_and_killed_connections_keep_one_log_without_gaps
     let third = tenant.engine().await;
     third.until_ready().await;
     fill(&third, 1).await;
-    let records: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
+    let records: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
     until_signed(&tenant.pool, records).await;
     let page = events(&tenant.pool, 0, 1000).await.unwrap();
     assert_eq!(page.next, u64::try_from(records).unwrap());
@@ -137,14 +143,16 @@ async fn whatever_is_changed_in_the_database_is_found_and_named(pool: PgPool) {
     for (sql, kind, sequence) in cases {
         execute(&tenant.pool, &sql).await;
         let report = report(&tenant).await;
-        let named = report.log.damages.iter().find(|damage| damage.kind == kind && damage.sequence == Some(sequence));
+        let named =
+            report.log.damages.iter().find(|damage| damage.kind == kind && damage.sequence == Some(sequence));
         assert!(named.is_some(), "{sql}: {report:?}");
         if kind == DamageKind::Edited && !sql.contains("record_id") {
             assert_eq!(named.unwrap().id, Some(ids[5]), "{sql}");
         }
         for table in saved {
             let columns = if table == "audit_record" { "OVERRIDING SYSTEM VALUE" } else { "" };
-            let restore = format!("TRUNCATE {table}; INSERT INTO {table} {columns} SELECT * FROM saved_{table}");
+            let restore =
+                format!("TRUNCATE {table}; INSERT INTO {table} {columns} SELECT * FROM saved_{table}");
             execute(&tenant.pool, &restore).await;
         }
         assert!(self::report(&tenant).await.log.is_intact(), "restored after {sql}");
@@ -187,8 +195,10 @@ async fn an_exported_log_is_verified_from_its_files_and_the_public_key_alone(poo
     let again = cli(&tenant, &["audit", "export", "--to", to.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(2), "an export is never overwritten");
 
-    let third: uuid::Uuid =
-        sqlx::query_scalar("SELECT record_id FROM audit_entry WHERE sequence = 3").fetch_one(&tenant.pool).await.unwrap();
+    let third: uuid::Uuid = sqlx::query_scalar("SELECT record_id FROM audit_entry WHERE sequence = 3")
+        .fetch_one(&tenant.pool)
+        .await
+        .unwrap();
     let entries = to.join("tile/entries/000.p/5");
     let at = String::from_utf8_lossy(&std::fs::read(&entries).unwrap()).find("\"engine\"").unwrap();
     flip(&entries, at + 1);
@@ -200,7 +210,11 @@ async fn an_exported_log_is_verified_from_its_files_and_the_public_key_alone(poo
     assert_eq!(report["damages"][0]["kind"], "edited");
     flip(&entries, at + 1);
 
-    execute(&tenant.pool, "UPDATE audit_record SET body = body || ' ' WHERE n = (SELECT n FROM audit_entry WHERE sequence = 3)").await;
+    execute(
+        &tenant.pool,
+        "UPDATE audit_record SET body = body || ' ' WHERE n = (SELECT n FROM audit_entry WHERE sequence = 3)",
+    )
+    .await;
     let damaged = cli(&tenant, &["audit", "verify"]);
     assert_eq!(damaged.status.code(), Some(1));
     let table = String::from_utf8_lossy(&damaged.stdout).into_owned();
@@ -212,7 +226,9 @@ async fn an_exported_log_is_verified_from_its_files_and_the_public_key_alone(poo
     let cut = cli(&tenant, &["audit", "verify", "--against", kept.to_str().unwrap()]);
     assert_eq!(cut.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&cut.stdout).contains("truncated"));
-    for unusable in [&["audit", "verify", "--from", "/nonexistent"][..], &["audit", "verify", "--colour"], &[]] {
+    for unusable in
+        [&["audit", "verify", "--from", "/nonexistent"][..], &["audit", "verify", "--colour"], &[]]
+    {
         assert_eq!(cli(&tenant, unusable).status.code(), Some(2), "{unusable:?}");
     }
 }
@@ -236,7 +252,11 @@ async fn the_engine_needs_no_more_than_insert_and_select(pool: PgPool) {
     let limited = PgPool::connect_with(options).await.unwrap();
     sqlx::query("SELECT audit_drop_expired_replies()").execute(&limited).await.unwrap();
     for table in ["audit_record", "audit_entry", "audit_checkpoint", "audit_salt", "audit_reply"] {
-        for sql in [format!("DELETE FROM {table}"), format!("TRUNCATE {table}"), format!("ALTER TABLE {table} ADD x int")] {
+        for sql in [
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table}"),
+            format!("ALTER TABLE {table} ADD x int"),
+        ] {
             assert!(sqlx::query(AssertSqlSafe(sql.clone())).execute(&limited).await.is_err(), "{sql}");
         }
     }
@@ -252,7 +272,9 @@ async fn a_database_that_may_lose_what_it_commits_is_refused(pool: PgPool) {
     let database = Database::new(&tenant.url(), Durability::Required).unwrap();
     match database.check().await {
         Ok(()) => assert_eq!(fsync, "on"),
-        Err(AuditError::NotDurable { setting, value }) => assert_eq!((setting, value.as_str(), fsync.as_str()), ("fsync", "off", "off")),
+        Err(AuditError::NotDurable { setting, value }) => {
+            assert_eq!((setting, value.as_str(), fsync.as_str()), ("fsync", "off", "off"))
+        }
         Err(other) => panic!("{other}"),
     }
 }

@@ -359,6 +359,7 @@ async fn initialise(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        .kill_on_drop(true)
         .current_dir(&options.folder);
     let output = command.output().await.map_err(file("cannot run", &programs.join("initdb")));
     let removed = fs::remove_file(&handed_over).map_err(file("cannot remove", &handed_over));

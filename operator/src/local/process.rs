@@ -1,5 +1,6 @@
 //! A process in; it runs, is started again when it ends, and every change of its state comes out as an event.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, BufRead};
 use std::os::unix::fs::OpenOptionsExt;
@@ -159,7 +160,7 @@ async fn keep_running(
                 let mut ready_since = None;
                 let status = tokio::select! {
                     status = child.wait() => status,
-                    () = watch(&process, client, &mut ready_since, &tell) => child.wait().await,
+                    never = watch(&process, client, &mut ready_since, &tell) => match never {},
                     () = stop.cancelled() => {
                         end(&mut child).await;
                         return;
@@ -180,17 +181,17 @@ async fn keep_running(
     }
 }
 
-/// Asks for readiness as long as the process runs, and tells each change.
+/// Asks for readiness until it is dropped, and tells each change.
 async fn watch(
     process: &Process,
     client: &reqwest::Client,
     ready_since: &mut Option<Instant>,
     tell: &impl Fn(State),
-) {
+) -> Infallible {
     let Some((port, path)) = &process.readiness else {
         *ready_since = Some(Instant::now());
         tell(State::Ready);
-        return;
+        return std::future::pending().await;
     };
     let url = format!("http://127.0.0.1:{port}{path}");
     let mut last = None;

@@ -226,11 +226,15 @@ pub async fn up(options: &Options, stop: CancellationToken, say: Say<'_>) -> Res
     let mut postgres_options = postgres::Options {
         programs: Programs::find(options.postgres_bin.clone()),
         folder: data.postgres_folder(account.as_ref())?,
-        account,
         port: None,
-        guardian: Some(guardian.clone()),
+        // Another account may not reach the place of this program, yet may run what this process runs.
+        guardian: Some(if account.is_some() { PathBuf::from("/proc/self/exe") } else { guardian.clone() }),
+        account,
     };
-    let mut postgres = postgres::start(&postgres_options).await?;
+    let mut postgres = tokio::select! {
+        server = postgres::start(&postgres_options) => server?,
+        () = stop.cancelled() => return Ok(()),
+    };
     postgres_options.port = Some(postgres.port());
     say(&format!("PostgreSQL is ready ({:.1} s)", began.elapsed().as_secs_f64()));
 
@@ -269,8 +273,9 @@ pub async fn up(options: &Options, stop: CancellationToken, say: Say<'_>) -> Res
     // Whatever became of the admin port, the database must still be ended.
     let _ = admin_task.await;
     let removed = up.data.remove(ADMIN);
-    postgres.stop().await?;
+    let stopped = postgres.stop().await;
     outcome?;
+    stopped?;
     removed?;
     let kept = format!("Everything has ended. The data is kept in {}", up.data.path().display());
     (up.say)(&kept);
@@ -314,7 +319,10 @@ impl Up<'_> {
         }
         let namespaces: Vec<String> = self.active().map(|tenant| tenant.namespace().to_owned()).collect();
         for (index, namespace) in namespaces.iter().enumerate() {
-            self.apply(namespace, index == 0).await?;
+            match self.apply(namespace, index == 0).await {
+                Err(_) if self.stop.is_cancelled() => return Ok(()),
+                outcome => outcome?,
+            }
         }
         self.show()?;
         let mut ticks = tokio::time::interval(READ_EVERY);
@@ -688,7 +696,8 @@ impl Up<'_> {
 
     /// Whether a tenant's engine serves the newest bundle, with the policy's active revision in it.
     fn engine_view(&self, namespace: &str, view: &world::PolicyView) -> EngineView {
-        let wanted = self.validated(namespace).map(|tenant| tenant.bundle().current.digest.clone());
+        let tenant = self.active().find(|tenant| tenant.namespace() == namespace);
+        let wanted = tenant.map(|tenant| &tenant.bundle().current.digest);
         let reported = self.tenants.get(namespace).and_then(|running| running.engine.as_ref());
         let serving_since = reported.and_then(|status| {
             let bundle = status.bundle.as_ref()?;
@@ -698,7 +707,7 @@ impl Up<'_> {
                     && policy.name == active.name()
                     && policy.version == active.spec().version
             });
-            (holds && Some(&bundle.digest) == wanted.as_ref()).then_some(status.since).flatten()
+            (holds && Some(&bundle.digest) == wanted).then_some(status.since).flatten()
         });
         EngineView { serving_since }
     }
@@ -740,8 +749,8 @@ impl Up<'_> {
 
     /// Tells once per tenant where it is and how to log in.
     fn announce(&mut self) {
-        let tenants: Vec<Validated> = self.active().cloned().collect();
-        for tenant in tenants {
+        let active = self.world.tenants.values().filter_map(|tenant| tenant.active.as_ref());
+        for tenant in active {
             let Some(running) = self.tenants.get_mut(tenant.namespace()) else { continue };
             if running.announced || !running.is_ready() {
                 continue;

@@ -15,8 +15,9 @@
 //! # Scores
 //! A checksum decides whether a finding exists; the score says how likely the reading is. An entry states up to
 //! three scores and the highest that applies counts: `base` for the structure alone, `context` when one of the
-//! entry's context words stands within 64 bytes before or 24 bytes after on the same line or the line above,
-//! `verified` when an optional checksum holds. A `base` below 0.5 is below the threshold that a policy has
+//! entry's context words stands within 64 bytes before or 24 bytes after, `verified` when an optional checksum
+//! holds. `weak` takes the place of `base` for a form that other numbers share, such as unbroken digits; a score
+//! of 0 is not reported, so such a value needs its context. A `base` below 0.5 is below the threshold that a policy has
 //! unless it says otherwise.
 //!
 //! # Overlaps

@@ -19,7 +19,9 @@ pub const MAX_COMPILED_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// It is longer than [`MAX_PATTERN_BYTES`].
-    #[error("the expression has {length} bytes, at most {MAX_PATTERN_BYTES} are allowed; split it into several detectors")]
+    #[error(
+        "the expression has {length} bytes, at most {MAX_PATTERN_BYTES} are allowed; split it into several detectors"
+    )]
     TooLong {
         /// Its length in bytes.
         length: usize,
@@ -28,13 +30,19 @@ pub enum PatternError {
     #[error("the expression nests deeper than {MAX_NESTING} levels; flatten its groups")]
     TooDeep,
     /// Compiled, it is larger than [`MAX_COMPILED_BYTES`].
-    #[error("the expression is larger than {MAX_COMPILED_BYTES} bytes when compiled; lower its counted repetitions, such as {{1,1000}}, or use (?-u:…) for ASCII classes")]
+    #[error(
+        "the expression is larger than {MAX_COMPILED_BYTES} bytes when compiled; lower its counted repetitions, such as {{1,1000}}, or use (?-u:…) for ASCII classes"
+    )]
     TooLarge,
     /// It matches the empty text, so it would match everywhere.
-    #[error("the expression matches the empty text, so it would be found everywhere; make one part of it mandatory")]
+    #[error(
+        "the expression matches the empty text, so it would be found everywhere; make one part of it mandatory"
+    )]
     MatchesEmpty,
     /// It uses look-around or a back-reference.
-    #[error("at character {column}: {what} is not supported; use a group named `value` to narrow the finding instead")]
+    #[error(
+        "at character {column}: {what} is not supported; use a group named `value` to narrow the finding instead"
+    )]
     Unsupported {
         /// Where, in characters from 1.
         column: usize,
@@ -42,7 +50,9 @@ pub enum PatternError {
         what: &'static str,
     },
     /// It is not an expression.
-    #[error("at character {column}: {message}; see the syntax of the regex crate, https://docs.rs/regex/latest/regex/#syntax")]
+    #[error(
+        "at character {column}: {message}; see the syntax of the regex crate, https://docs.rs/regex/latest/regex/#syntax"
+    )]
     Syntax {
         /// Where, in characters from 1.
         column: usize,
@@ -73,12 +83,14 @@ pub fn compile_pattern(pattern: &str) -> Result<Regex, PatternError> {
 }
 
 fn parse(pattern: &str) -> Result<Hir, PatternError> {
-    regex_syntax::ParserBuilder::new().nest_limit(MAX_NESTING).build().parse(pattern).map_err(|error| match error {
-        regex_syntax::Error::Parse(error) => syntax_error(&error),
-        regex_syntax::Error::Translate(error) => {
-            PatternError::Syntax { column: error.span().start.column, message: error.kind().to_string() }
+    regex_syntax::ParserBuilder::new().nest_limit(MAX_NESTING).build().parse(pattern).map_err(|error| {
+        match error {
+            regex_syntax::Error::Parse(error) => syntax_error(&error),
+            regex_syntax::Error::Translate(error) => {
+                PatternError::Syntax { column: error.span().start.column, message: error.kind().to_string() }
+            }
+            other => PatternError::Syntax { column: 1, message: other.to_string() },
         }
-        other => PatternError::Syntax { column: 1, message: other.to_string() },
     })
 }
 
@@ -86,7 +98,9 @@ fn syntax_error(error: &ast::Error) -> PatternError {
     let column = error.span().start.column;
     match error.kind() {
         ast::ErrorKind::NestLimitExceeded(_) => PatternError::TooDeep,
-        ast::ErrorKind::UnsupportedBackreference => PatternError::Unsupported { column, what: "a back-reference" },
+        ast::ErrorKind::UnsupportedBackreference => {
+            PatternError::Unsupported { column, what: "a back-reference" }
+        }
         ast::ErrorKind::UnsupportedLookAround => PatternError::Unsupported { column, what: "look-around" },
         kind => PatternError::Syntax { column, message: kind.to_string() },
     }

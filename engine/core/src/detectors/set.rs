@@ -109,13 +109,14 @@ impl DetectorSet {
     /// What the detectors of this set find, by start, then end, then detector.
     #[must_use]
     pub fn scan(&self, text: &NormalizedText<'_>, key: &FingerprintKey) -> Vec<Finding> {
-        let finding = |id: &Arc<str>, kind: &Arc<str>, range: Range<usize>, score: f64, value: &str| Finding {
-            detector: Arc::clone(id),
-            kind: Arc::clone(kind),
-            span: text.span(range),
-            score,
-            fingerprint: key.fingerprint(kind, value),
-        };
+        let finding =
+            |id: &Arc<str>, kind: &Arc<str>, range: Range<usize>, score: f64, value: &str| Finding {
+                detector: Arc::clone(id),
+                kind: Arc::clone(kind),
+                span: text.span(range),
+                score,
+                fingerprint: key.fingerprint(kind, value),
+            };
         let mut findings = Vec::new();
         if !self.built_in.is_empty() {
             for found in scan::built_in(text.as_str()) {
@@ -140,7 +141,8 @@ impl Custom {
     fn matches(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
         // Capture groups cost; without a group to narrow to, the plain search does.
         let narrows = self.regex.capture_names().flatten().any(|name| name == "value");
-        let narrowed = narrows.then(|| self.regex.captures_iter(text).filter_map(|found| found.name("value")));
+        let narrowed =
+            narrows.then(|| self.regex.captures_iter(text).filter_map(|found| found.name("value")));
         let plain = (!narrows).then(|| self.regex.find_iter(text));
         narrowed
             .into_iter()
@@ -157,7 +159,11 @@ fn known_like(id: &str) -> String {
     let mut known: Vec<&str> =
         family.iter().flat_map(|family| catalogue().matching(family)).map(|entry| &*entry.id).collect();
     if known.is_empty() {
-        known = catalogue().iter().filter_map(|entry| entry.id.split_once('.')).map(|(family, _)| family).collect();
+        known = catalogue()
+            .iter()
+            .filter_map(|entry| entry.id.split_once('.'))
+            .map(|(family, _)| family)
+            .collect();
         known.dedup();
         return known.iter().map(|family| format!("{family}.*")).collect::<Vec<_>>().join(", ");
     }

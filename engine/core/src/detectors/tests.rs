@@ -48,7 +48,8 @@ fn every_entry_finds_its_own_examples_exactly_and_nothing_in_its_counterexamples
     for entry in catalogue().iter() {
         for example in &entry.examples.matches {
             let (text, span) = unmark(&example.text());
-            let findings: Vec<_> = scan(&text).into_iter().filter(|finding| finding.detector == entry.id).collect();
+            let findings: Vec<_> =
+                scan(&text).into_iter().filter(|finding| finding.detector == entry.id).collect();
             if findings.len() != 1 || Some(findings[0].span) != span {
                 wrong.push(format!("{}: {text}: {span:?} but found {findings:?}", entry.id));
             }
@@ -73,18 +74,31 @@ fn every_entry_is_complete() {
     for entry in entries {
         let id = &entry.id;
         semver::Version::parse(&entry.version).unwrap_or_else(|error| panic!("{id}: {error}"));
-        assert!(entry.description.fr.ends_with('.') && entry.description.en.ends_with('.'), "{id}: sentences");
+        assert!(
+            entry.description.fr.ends_with('.') && entry.description.en.ends_with('.'),
+            "{id}: sentences"
+        );
         assert!(!entry.risks_covered.is_empty(), "{id}: risks");
         assert!(entry.source.url.starts_with("https://") && !entry.source.title.is_empty(), "{id}: source");
         assert!(!entry.examples.matches.is_empty() && !entry.examples.no_match.is_empty(), "{id}: examples");
         let score = &entry.score;
         assert!(score.base > 0.0 && score.weak.unwrap_or(0.0) <= score.base, "{id}: scores");
-        assert!([score.base, score.context, score.verified].iter().all(|score| (0.0..=1.0).contains(score)), "{id}");
-        assert_eq!(score.context > 0.0, !entry.context.is_empty(), "{id}: context words and their score go together");
+        assert!(
+            [score.base, score.context, score.verified].iter().all(|score| (0.0..=1.0).contains(score)),
+            "{id}"
+        );
+        assert_eq!(
+            score.context > 0.0,
+            !entry.context.is_empty(),
+            "{id}: context words and their score go together"
+        );
         assert_eq!(entry.category == Category::Secret, entry.kind.starts_with("SECRET_"), "{id}: type");
         if let Find::Pattern(pattern) = &entry.find {
             assert!(!pattern.anchors.is_empty(), "{id}: anchors");
-            assert!(pattern.anchors.iter().all(|anchor| anchor.len() >= 3), "{id}: anchors cost when they are short");
+            assert!(
+                pattern.anchors.iter().all(|anchor| anchor.len() >= 3),
+                "{id}: anchors cost when they are short"
+            );
         }
     }
 }
@@ -193,7 +207,9 @@ fn a_disguised_value_has_the_span_and_the_fingerprint_of_the_plain_one() {
 
 #[test]
 fn fingerprints_differ_by_value_and_by_key() {
-    let email = |name: &str, key| all().scan(&NormalizedText::new(&format!("{name}@example.com")), &key)[0].fingerprint;
+    let email = |name: &str, key| {
+        all().scan(&NormalizedText::new(&format!("{name}@example.com")), &key)[0].fingerprint
+    };
     assert_eq!(email("Anne", key()), email("anne", key()));
     assert_ne!(email("anne", key()), email("jean", key()));
     assert_ne!(email("anne", key()), email("anne", FingerprintKey::new([8; 32])));
@@ -202,7 +218,9 @@ fn fingerprints_differ_by_value_and_by_key() {
 #[test]
 fn a_secret_behind_an_escape_sequence_is_found() {
     let token = format!("gh{}_{}", "p", "Zk3Lq8Wm5Tn2Rv7Xs4Bd9Fg6Hj1Kc0PaYeUi");
-    for text in [format!(r"x\n{token}"), format!("q%3D{token}"), format!("\"{token}\""), format!("token={token}")] {
+    for text in
+        [format!(r"x\n{token}"), format!("q%3D{token}"), format!("\"{token}\""), format!("token={token}")]
+    {
         assert_eq!(kinds(&text), ["SECRET_GITHUB_TOKEN"], "{text}");
     }
     assert_eq!(kinds(&format!("x{token}")), Vec::<String>::new());
@@ -212,7 +230,9 @@ fn a_secret_behind_an_escape_sequence_is_found() {
 fn values() -> Vec<(String, String)> {
     catalogue()
         .iter()
-        .flat_map(|entry| entry.examples.matches.iter().map(|example| (entry.id.to_string(), unmark(&example.text()).0)))
+        .flat_map(|entry| {
+            entry.examples.matches.iter().map(|example| (entry.id.to_string(), unmark(&example.text()).0))
+        })
         .collect()
 }
 
@@ -270,10 +290,47 @@ fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
         start.elapsed()
     };
     for unit in [
-        "ghp_", "sk-", "eyJ", "eyJhbGciOi.", "a@", "@", "@a.", ":", "a:", "1", "1 ", "1.", "12-", "2A", "+", "+3", "+33 6 12 34 56 78 ",
-        "FR76 ", "F R 7 6 ", "://", "a://", "a://b:", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "tel 0", "tel (",
-        "telegram:", "aws_secret_access_key = ", "0612345678 ", "4111111111111111 ", "a.b@c.fr ", "１", "\u{301}", "e\u{301}",
-        "\u{200b}", "xoxb-", "xoxb-a-", "https://hooks.slack.com/", "1.1.1.1 ", "::", "1::1 ",
+        "ghp_",
+        "sk-",
+        "eyJ",
+        "eyJhbGciOi.",
+        "a@",
+        "@",
+        "@a.",
+        ":",
+        "a:",
+        "1",
+        "1 ",
+        "1.",
+        "12-",
+        "2A",
+        "+",
+        "+3",
+        "+33 6 12 34 56 78 ",
+        "FR76 ",
+        "F R 7 6 ",
+        "://",
+        "a://",
+        "a://b:",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY-----",
+        "tel 0",
+        "tel (",
+        "telegram:",
+        "aws_secret_access_key = ",
+        "0612345678 ",
+        "4111111111111111 ",
+        "a.b@c.fr ",
+        "１",
+        "\u{301}",
+        "e\u{301}",
+        "\u{200b}",
+        "xoxb-",
+        "xoxb-a-",
+        "https://hooks.slack.com/",
+        "1.1.1.1 ",
+        "::",
+        "1::1 ",
     ] {
         let small = unit.repeat(50_000 / unit.len());
         let large = unit.repeat(400_000 / unit.len());

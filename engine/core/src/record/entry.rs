@@ -265,7 +265,11 @@ pub(crate) mod tests {
     fn the_encoding_is_canonical_and_names_its_schema_and_id() {
         let encoded = sample(5).encode().unwrap();
         let text = String::from_utf8(encoded.body.clone()).unwrap();
-        assert!(text.starts_with(r#"{"bundle":{"digest":"sha256:00","sequence":7},"decision":{"action":"redact","#));
+        assert!(
+            text.starts_with(
+                r#"{"bundle":{"digest":"sha256:00","sequence":7},"decision":{"action":"redact","#
+            )
+        );
         assert!(text.contains(r#""schema":"novacrm.io/audit-record/v1""#));
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json_canonicalizer::to_vec(&value).unwrap(), encoded.body);

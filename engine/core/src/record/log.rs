@@ -253,7 +253,16 @@ pub(crate) mod tests {
     #[test]
     fn the_known_roots_of_the_certificate_transparency_tests_hold() {
         // Inputs and roots of the test vectors of google/certificate-transparency (merkletree).
-        let inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+        let inputs = [
+            "",
+            "00",
+            "10",
+            "2021",
+            "3031",
+            "40414243",
+            "5051525354555657",
+            "606162636465666768696a6b6c6d6e6f",
+        ];
         let mut frontier = Frontier::default();
         for input in inputs {
             frontier.push(leaf_hash(&hex::decode(input).unwrap()));

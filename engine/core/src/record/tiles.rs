@@ -124,7 +124,9 @@ pub(super) fn parse_hashes(bytes: &[u8], width: usize) -> Option<Vec<Hash>> {
 pub(super) fn parse_entries(mut bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let mut entries = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
-        let Some((entry, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { break };
+        let Some((entry, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else {
+            break;
+        };
         entries.push(entry);
         bytes = rest;
     }

@@ -278,7 +278,9 @@ impl LogVerifier {
                 .windows(2)
                 .take_while(|pair| match pair {
                     [here, next] => {
-                        next.sequence == here.sequence + 1 && here.actual.is_some() && here.actual == next.recorded
+                        next.sequence == here.sequence + 1
+                            && here.actual.is_some()
+                            && here.actual == next.recorded
                     }
                     _ => false,
                 })
@@ -298,7 +300,9 @@ impl LogVerifier {
             let (kind, detail) = match first.actual {
                 None => (DamageKind::Deleted, "it is gone".to_owned()),
                 Some(actual) => match home.get(&actual.0) {
-                    Some(home) => (DamageKind::Reordered, format!("here stands the record of sequence {home}")),
+                    Some(home) => {
+                        (DamageKind::Reordered, format!("here stands the record of sequence {home}"))
+                    }
                     None => (DamageKind::Edited, "its content is not what was recorded".to_owned()),
                 },
             };
@@ -525,7 +529,8 @@ mod tests {
         let verifier = CheckpointVerifier::new(&key().verifier_line()).unwrap();
         let kept = verifier.open(&export(&all)[CHECKPOINT_PATH]).unwrap();
         let files = export(&all[..10]);
-        let Ok(report) = verify_export(&verifier, &[kept], |path| Ok::<_, Infallible>(files.get(path).cloned()));
+        let Ok(report) =
+            verify_export(&verifier, &[kept], |path| Ok::<_, Infallible>(files.get(path).cloned()));
         assert_eq!(kinds(&report), [(DamageKind::Truncated, Some(11))]);
     }
 

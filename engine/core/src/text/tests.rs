@@ -54,7 +54,8 @@ fn pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<char>().prop_map(String::from),
         proptest::sample::select(vec![
-            "\u{200b}", "\u{ad}", "\u{301}", "\u{327}", "ﬁ", "１", "é", "\u{fdfa}", "a", "0", "\u{a0}", "가", "\u{1100}",
+            "\u{200b}", "\u{ad}", "\u{301}", "\u{327}", "ﬁ", "１", "é", "\u{fdfa}", "a", "0", "\u{a0}", "가",
+            "\u{1100}",
         ])
         .prop_map(str::to_owned),
     ];

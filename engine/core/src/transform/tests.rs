@@ -12,7 +12,12 @@ const IBAN: Edit<'static> = Edit::Redact { label: "IBAN" };
 fn each_edit_does_what_it_says() {
     for (text, edit, at, expected) in [
         ("IBAN FR76 3000", IBAN, span(5, 14), "IBAN [IBAN]"),
-        ("carte 4111 1111 1111 1111.", Edit::Mask { keep_last: 4 }, span(6, 25), "carte **** **** **** 1111."),
+        (
+            "carte 4111 1111 1111 1111.",
+            Edit::Mask { keep_last: 4 },
+            span(6, 25),
+            "carte **** **** **** 1111.",
+        ),
         ("a@b.fr", Edit::Mask { keep_last: 0 }, span(0, 6), "*@*.**"),
         ("abcd", Edit::Mask { keep_last: 200 }, span(0, 4), "**cd"),
         ("x", Edit::Mask { keep_last: 1 }, span(0, 1), "*"),
@@ -32,7 +37,10 @@ fn overlapping_edits_are_joined_and_the_strictest_applies_to_all_of_them() {
     assert_eq!(apply(text, &[(span(4, 8), mask(2)), (span(2, 6), IBAN)]), "01[IBAN]89");
     assert_eq!(apply(text, &[(span(0, 6), mask(4)), (span(4, 10), mask(1))]), "*********9");
     let card = Edit::Redact { label: "CARD" };
-    assert_eq!(apply(text, &[(span(3, 5), card), (span(2, 4), IBAN), (span(2, 4), IBAN)]), "01[IBAN, CARD]56789");
+    assert_eq!(
+        apply(text, &[(span(3, 5), card), (span(2, 4), IBAN), (span(2, 4), IBAN)]),
+        "01[IBAN, CARD]56789"
+    );
     assert_eq!(apply(text, &[(span(2, 4), IBAN), (span(4, 6), card)]), "01[IBAN][CARD]6789");
 }
 

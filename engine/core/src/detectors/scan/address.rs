@@ -66,7 +66,8 @@ impl Scan<'_> {
         }
         let before = self.bytes.get(start.saturating_sub(128)..start).unwrap_or_default();
         let word = before.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
-        let authority = word.windows(3).rposition(|three| three == b"://").and_then(|place| word.get(place + 3..));
+        let authority =
+            word.windows(3).rposition(|three| three == b"://").and_then(|place| word.get(place + 3..));
         authority.is_some_and(|authority| !authority.contains(&b'/'))
     }
 
@@ -96,8 +97,11 @@ impl Scan<'_> {
         // What is assigned: global unicast, unique local, link-local, multicast, and version 4 in version 6
         // (RFC 4291, section 2.4). Other hexadecimal groups are rather a MAC address or a path in a language.
         let first = address.segments().first().copied().unwrap_or(0);
-        let is_assigned = matches!(first >> 13, 0b001) || first >> 9 == 0xfc >> 1 || first >> 6 == 0xfe80 >> 6
-            || first >> 8 == 0xff || address.to_ipv4_mapped().is_some();
+        let is_assigned = matches!(first >> 13, 0b001)
+            || first >> 9 == 0xfc >> 1
+            || first >> 6 == 0xfe80 >> 6
+            || first >> 8 == 0xff
+            || address.to_ipv4_mapped().is_some();
         if is_assigned && token.bytes().any(|byte| byte.is_ascii_digit()) {
             self.found(Structure::Ip, start..end, Form::Telling, address.to_string());
         } else if address.is_loopback() {
@@ -113,7 +117,8 @@ fn is_domain(domain: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-')
     };
-    let is_top = top.starts_with("xn--") || (top.chars().count() >= 2 && top.chars().all(char::is_alphabetic));
+    let is_top =
+        top.starts_with("xn--") || (top.chars().count() >= 2 && top.chars().all(char::is_alphabetic));
     is_top
         && !FILE_ENDINGS.iter().any(|ending| top.eq_ignore_ascii_case(ending))
         && is_label(top)

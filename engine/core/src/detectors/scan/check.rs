@@ -15,7 +15,7 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
             }
         })
         .sum();
-    !digits.is_empty() && sum % 10 == 0
+    !digits.is_empty() && sum.is_multiple_of(10)
 }
 
 /// Sum of ASCII digits.
@@ -72,13 +72,21 @@ pub(super) fn entropy(bytes: &[u8]) -> f64 {
         }
     }
     let total = bytes.len() as f64;
-    counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / total).map(|p| -p * p.log2()).sum()
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count) / total)
+        .map(|p| -p * p.log2())
+        .sum()
 }
 
 /// Whether a secret is one that documentation shows: it says so, or repeats one character.
 pub(super) fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
-    if ["example", "placeholder", "changeme", "your_", "your-", "dummy"].iter().any(|word| lower.contains(word)) {
+    if ["example", "placeholder", "changeme", "your_", "your-", "dummy"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
         return true;
     }
     let mut run = 0;

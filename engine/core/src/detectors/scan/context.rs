@@ -31,21 +31,13 @@ impl Contexts {
         }
     }
 
-    /// Whether a word of the entry stands near the value.
+    /// Whether a word of the entry ends at most [`BEFORE`] before the value or starts at most [`BEHIND`] after it.
     pub(super) fn near(&self, entry: usize, value: &Range<usize>) -> bool {
-        self.within(entry, value, BEFORE, BEHIND)
-    }
-
-    /// Whether a word of the entry ends at most `before` bytes before the value or starts at most `behind` after.
-    pub(super) fn within(&self, entry: usize, value: &Range<usize>, before: usize, behind: usize) -> bool {
         let Some(words) = self.by_entry.get(entry) else { return false };
-        let first = words.partition_point(|word| word.start < value.start.saturating_sub(2 * before));
-        words
-            .get(first..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(|word| word.start <= value.end + behind)
-            .any(|word| (word.end <= value.start && value.start - word.end <= before) || word.start >= value.end)
+        let first = words.partition_point(|word| word.start < value.start.saturating_sub(2 * BEFORE));
+        words.get(first..).unwrap_or_default().iter().take_while(|word| word.start <= value.end + BEHIND).any(
+            |word| (word.end <= value.start && value.start - word.end <= BEFORE) || word.start >= value.end,
+        )
     }
 }
 

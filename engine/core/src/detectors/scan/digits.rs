@@ -91,9 +91,6 @@ impl Scan<'_> {
                 };
                 self.window(&window, left_joined, right_joined);
             }
-            if let Some(group) = chain.get(first) {
-                self.foreign_phone(group.range.start);
-            }
         }
         end
     }
@@ -133,11 +130,13 @@ impl Scan<'_> {
         let usual: [&[usize]; 6] =
             [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 4, 3], &[4, 4, 4, 4, 2], &[4, 4, 4, 4, 1]];
         let is_usual = window.has_one_separator()
-            && (usual.iter().any(|lengths| window.is_grouped_as(lengths)) || window.lengths().all(|length| length == 1));
+            && (usual.iter().any(|lengths| window.is_grouped_as(lengths))
+                || window.lengths().all(|length| length == 1));
         let has_context = self.has_context(Structure::Card, &window.range);
         let is_unbroken = window.groups.len() == 1;
         // Thirteen digits are as many as a European article number has, and cards of that length are rare.
-        let needs_context = window.is_tied || window.has_twin || window.symbols.len() < 14 || !(is_usual || is_unbroken);
+        let needs_context =
+            window.is_tied || window.has_twin || window.symbols.len() < 14 || !(is_usual || is_unbroken);
         if needs_context && !has_context {
             return;
         }
@@ -180,8 +179,9 @@ impl Scan<'_> {
     /// INSEE: a SIREN and five digits under the Luhn formula; La Poste has a rule of its own.
     fn siret(&mut self, window: &Window<'_>) {
         let Some((siren, _)) = window.symbols.split_at_checked(9) else { return };
-        let is_la_poste = siren == b"356000000" && check::digit_sum(&window.symbols) % 5 == 0;
-        if !is_la_poste && !(check::luhn(&window.symbols) && check::luhn(siren)) || siren == b"000000000" {
+        let is_la_poste = siren == b"356000000" && check::digit_sum(&window.symbols).is_multiple_of(5);
+        let is_luhn = check::luhn(&window.symbols) && check::luhn(siren) && siren != b"000000000";
+        if !is_luhn && !is_la_poste {
             return;
         }
         let has_context = self.has_context(Structure::Siret, &window.range);
@@ -200,7 +200,8 @@ impl Scan<'_> {
         }
         let usual: [&[usize]; 6] =
             [&[10], &[2, 2, 2, 2, 2], &[4, 2, 2, 2], &[4, 3, 3], &[1, 3, 3, 3], &[4, 6]];
-        let is_usual = usual.iter().any(|lengths| window.is_grouped_as(lengths)) && window.has_one_separator();
+        let is_usual =
+            usual.iter().any(|lengths| window.is_grouped_as(lengths)) && window.has_one_separator();
         let is_out_of_place = window.is_tied || window.has_twin || is_amount(self.bytes, &window.range);
         if (!is_usual || is_out_of_place) && !self.has_context(Structure::Phone, &window.range) {
             return;
@@ -224,8 +225,13 @@ impl Scan<'_> {
         let dotted = window.groups.iter().skip(1).all(|group| group.separator == b'.');
         let Window { range, .. } = window;
         let goes_on = byte_before(self.bytes, range.start) == b'.'
-            || (byte_at(self.bytes, range.end) == b'.' && byte_at(self.bytes, range.end + 1).is_ascii_digit());
-        if !dotted || goes_on || window.lengths().any(|length| length > 3) || is_version(self.bytes, range.start) {
+            || (byte_at(self.bytes, range.end) == b'.'
+                && byte_at(self.bytes, range.end + 1).is_ascii_digit());
+        if !dotted
+            || goes_on
+            || window.lengths().any(|length| length > 3)
+            || is_version(self.bytes, range.start)
+        {
             return;
         }
         // The parser refuses leading zeros and octets beyond 255.
@@ -313,7 +319,8 @@ fn is_amount(bytes: &[u8], range: &Range<usize>) -> bool {
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     let before = bytes.get(..range.start).unwrap_or_default();
     let before = before.strip_suffix(b" ").unwrap_or(before);
-    let units: [&[u8]; 8] = ["€".as_bytes(), b"EUR", b"euro", b"$", "£".as_bytes(), b"USD", b"%", b"k\xe2\x82\xac"];
+    let units: [&[u8]; 8] =
+        ["€".as_bytes(), b"EUR", b"euro", b"$", "£".as_bytes(), b"USD", b"%", b"k\xe2\x82\xac"];
     let signs: [&[u8]; 5] = ["€".as_bytes(), b"EUR", b"$", "£".as_bytes(), b"USD"];
     units.iter().any(|unit| rest.starts_with(unit)) || signs.iter().any(|sign| before.ends_with(sign))
 }
@@ -321,15 +328,28 @@ fn is_amount(bytes: &[u8], range: &Range<usize>) -> bool {
 /// Whether a dotted number is the version of something: behind such a word, or a product token (RFC 9110,
 /// section 10.1.5).
 fn is_version(bytes: &[u8], start: usize) -> bool {
-    if byte_before(bytes, start) == b'/' && start.checked_sub(2).is_some_and(|at| check::is_word(byte_at(bytes, at))) {
+    if byte_before(bytes, start) == b'/'
+        && start.checked_sub(2).is_some_and(|at| check::is_word(byte_at(bytes, at)))
+    {
         return true;
     }
     let before = bytes.get(start.saturating_sub(16)..start).unwrap_or_default();
     let before = before.trim_ascii_end();
-    let before = before.strip_suffix(b":").or_else(|| before.strip_suffix(b"=")).unwrap_or(before).trim_ascii_end();
+    let before =
+        before.strip_suffix(b":").or_else(|| before.strip_suffix(b"=")).unwrap_or(before).trim_ascii_end();
     let word = before.rsplit(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
-    let words: [&[u8]; 10] =
-        [b"v", b"ver", b"version", b"versions", b"release", b"build", b"firmware", b"rev", b"revision", b"patch"];
+    let words: [&[u8]; 10] = [
+        b"v",
+        b"ver",
+        b"version",
+        b"versions",
+        b"release",
+        b"build",
+        b"firmware",
+        b"rev",
+        b"revision",
+        b"patch",
+    ];
     words.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
@@ -337,7 +357,8 @@ fn is_version(bytes: &[u8], start: usize) -> bool {
 ///
 /// Source: the ranges the networks publish, as collected in <https://en.wikipedia.org/wiki/Payment_card_number>.
 fn is_issued(digits: &[u8]) -> bool {
-    let prefix = |length: usize| digits.get(..length).map_or(0, |prefix| check::remainder(prefix, u64::MAX / 16));
+    let prefix =
+        |length: usize| digits.get(..length).map_or(0, |prefix| check::remainder(prefix, u64::MAX / 16));
     let length = digits.len();
     match (prefix(1), prefix(2), prefix(3), prefix(4)) {
         // Visa

@@ -5,9 +5,9 @@
 //! there. Each looks at a bounded window, so the whole is linear in the text.
 
 mod address;
-mod context;
 mod bank;
 mod check;
+mod context;
 mod digits;
 mod overlap;
 mod pattern;
@@ -175,7 +175,8 @@ impl Scan<'_> {
         for &(at, start) in starts {
             match start {
                 Start::Rule(index) => {
-                    let (Some(rule), Some(done)) = (self.scanner.rules.get(index), done.get_mut(index)) else {
+                    let (Some(rule), Some(done)) = (self.scanner.rules.get(index), done.get_mut(index))
+                    else {
                         continue;
                     };
                     if at < *done {

@@ -99,7 +99,8 @@ impl Rule {
             Some(Validator::JwtHeader) => jwt_header(value).then_some(false),
             Some(Validator::MixedAlphabet) => {
                 let has = |class: fn(&u8) -> bool| value.as_bytes().iter().any(class);
-                (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)).then_some(false)
+                (has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit))
+                    .then_some(false)
             }
         }
     }
@@ -109,7 +110,9 @@ impl Rule {
 /// Source: <https://github.blog/engineering/behind-githubs-new-authentication-token-formats/>.
 fn github_checksum(token: &str) -> bool {
     let Some((_, body)) = token.split_once('_') else { return false };
-    let Some((random, checksum)) = body.len().checked_sub(6).and_then(|at| body.as_bytes().split_at_checked(at)) else {
+    let Some((random, checksum)) =
+        body.len().checked_sub(6).and_then(|at| body.as_bytes().split_at_checked(at))
+    else {
         return false;
     };
     check::base62(checksum) == Some(u64::from(check::crc32(random)))

@@ -1,8 +1,8 @@
 //! In: what may be a telephone number. Out: it is one, when the numbering plan of its country says so.
 //!
 //! The plans are those of libphonenumber (crate `phonenumber`), whose parser costs some microseconds, so only
-//! candidates of a telling form come this far: behind `+` or `00`, ten digits from 0 as France writes them, and
-//! other national forms right behind a word for telephone.
+//! candidates of a telling form come this far: behind `+` or `00`, and ten digits from 0 as France writes them.
+//! National forms of other countries are not read: nothing in them tells a telephone number from any other.
 
 use std::ops::Range;
 
@@ -12,25 +12,8 @@ use super::{Form, Scan, Structure, byte_at, byte_before, check};
 
 /// Fewest and most digits of a number with its country code (ITU-T E.164 limits it to fifteen).
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-/// How near a word for telephone must stand before a number in the form of another country, in bytes.
-const NEAR: usize = 16;
 /// How many endings of one candidate are tried.
 const TRIES: usize = 3;
-/// Countries whose national forms are tried behind a word for telephone: France and its neighbours first.
-const COUNTRIES: [country::Id; 12] = [
-    country::Id::FR,
-    country::Id::BE,
-    country::Id::CH,
-    country::Id::LU,
-    country::Id::DE,
-    country::Id::ES,
-    country::Id::IT,
-    country::Id::NL,
-    country::Id::PT,
-    country::Id::PL,
-    country::Id::GB,
-    country::Id::AT,
-];
 
 impl Scan<'_> {
     /// Notes a number when the plan of its country, France unless it starts with `+`, has it.
@@ -50,27 +33,6 @@ impl Scan<'_> {
             if let Some(number) = valid(None, &format!("+{}", without_trunk_zero(&digits))) {
                 self.found(Structure::Phone, at..end, Form::Telling, number);
                 return;
-            }
-        }
-    }
-
-    /// A number in the form of another country, right behind a word for telephone.
-    pub(super) fn foreign_phone(&mut self, at: usize) {
-        let Some(&entry) = self.scanner.structures.get(&Structure::Phone) else { return };
-        let at = if byte_before(self.bytes, at) == b'(' { at - 1 } else { at };
-        if byte_before(self.bytes, at) == b'+' || !self.contexts.within(entry, &(at..at), NEAR, 0) {
-            return;
-        }
-        for (end, digits) in endings(self.bytes, at) {
-            // The French form is read with its windows.
-            if digits.starts_with("00") || digits.len() < 8 {
-                continue;
-            }
-            for country in COUNTRIES {
-                if let Some(number) = valid(Some(country), &digits) {
-                    self.found(Structure::Phone, at..end, Form::Telling, number);
-                    return;
-                }
             }
         }
     }

@@ -29,8 +29,10 @@ impl Scan<'_> {
         if password.is_empty() || is_reference || host + 1 >= authority.len() {
             return;
         }
-        let told = ["password", "passwd", "pass", "pwd", "secret", "motdepasse", "mot_de_passe", "mdp", "changeme"];
-        let is_told = told.iter().any(|word| password.eq_ignore_ascii_case(word)) || check::is_placeholder(&password);
+        let told =
+            ["password", "passwd", "pass", "pwd", "secret", "motdepasse", "mot_de_passe", "mdp", "changeme"];
+        let is_told =
+            told.iter().any(|word| password.eq_ignore_ascii_case(word)) || check::is_placeholder(&password);
         let form = if is_told { Form::Weak } else { Form::Telling };
         self.found(Structure::ConnectionString, range, form, password);
     }
@@ -50,7 +52,8 @@ impl Scan<'_> {
         let footer = dashes.filter(|place| {
             body.get(*place + 5..*place + 9).is_some_and(|word| word.eq_ignore_ascii_case(b"END "))
         });
-        let body_length = footer.unwrap_or_else(|| cut_off_length(body.get(..dashes.unwrap_or(body.len())).unwrap_or_default()));
+        let body_length = footer
+            .unwrap_or_else(|| cut_off_length(body.get(..dashes.unwrap_or(body.len())).unwrap_or_default()));
         let key = body.get(..body_length)?;
         let is_base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
         if key.iter().filter(is_base64).count() < MIN_KEY {
@@ -78,7 +81,9 @@ fn cut_off_length(body: &[u8]) -> usize {
     let mut place = 0;
     while place < body.len() {
         let start = place;
-        while byte_at(body, place).is_ascii_whitespace() || (byte_at(body, place) == b'\\' && byte_at(body, place + 1) == b'n') {
+        while byte_at(body, place).is_ascii_whitespace()
+            || (byte_at(body, place) == b'\\' && byte_at(body, place + 1) == b'n')
+        {
             place += 1 + usize::from(byte_at(body, place) == b'\\');
         }
         let word = place;
