@@ -37,7 +37,10 @@ use crate::common::{Bilingual, LabelSelector, LawReference};
 pub struct CompliancePolicySpec {
     /// Semantic version of the policy (semver 2.0.0 without build metadata). It must grow whenever the spec
     /// changes; going back is a new version with the old content.
-    #[schemars(length(min = 5, max = 64), regex(pattern = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$"))]
+    #[schemars(
+        length(min = 5, max = 64),
+        regex(pattern = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$")
+    )]
     pub version: String,
     /// What changed in this version and why, for the reader of the pull request.
     #[schemars(length(min = 1, max = 1024))]
@@ -124,7 +127,9 @@ pub enum EnforcementMode {
 }
 
 /// What happens to what cannot be inspected. Ordered: `block` is stricter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureMode {
     /// It passes, is counted and audited.
@@ -135,7 +140,9 @@ pub enum FailureMode {
 }
 
 /// Where text meets AI.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Surface {
     /// What a person asks a model.
     #[default]
@@ -201,7 +208,10 @@ pub struct PolicyRule {
     /// What the rule demands and why, for people.
     pub description: Bilingual,
     /// The risks the rule covers, in the organisation's own words.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$")))]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))
+    )]
     pub risks_covered: Vec<String>,
     /// The provisions that ask for the rule.
     #[schemars(length(min = 1, max = 16))]
@@ -359,7 +369,9 @@ pub struct Action {
 }
 
 /// The kinds of action, loosest first: `block` > `requireApproval` > `redact` > `mask` > `flag` > `allow`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionType {
     /// Nothing happens.

@@ -10,7 +10,7 @@ pub mod conditions;
 pub mod crm_tenant;
 pub mod schema;
 
-pub use common::{Bilingual, LawReference, LabelSelector, LocalObjectReference, SecretKeyReference};
+pub use common::{Bilingual, LabelSelector, LawReference, LocalObjectReference, SecretKeyReference};
 pub use compliance_policy::{CompliancePolicy, CompliancePolicySpec, CompliancePolicyStatus};
 pub use crm_tenant::{CrmTenant, CrmTenantSpec, CrmTenantStatus};
 

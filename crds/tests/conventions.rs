@@ -1,4 +1,5 @@
 //! Both definitions keep the conventions of the project's kinds, and the committed YAML is what the types say.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
@@ -128,8 +129,12 @@ fn kinds_are_namespaced_listed_together_and_show_whether_they_are_ready() {
         assert_eq!(names.categories, Some(vec!["novacrm".to_owned()]), "{}", names.kind);
         assert!(names.short_names.as_ref().is_some_and(|names| !names.is_empty()), "{}", names.kind);
         for version in &definition.spec.versions {
-            let columns: Vec<&str> =
-                version.additional_printer_columns.iter().flatten().map(|column| column.name.as_str()).collect();
+            let columns: Vec<&str> = version
+                .additional_printer_columns
+                .iter()
+                .flatten()
+                .map(|column| column.name.as_str())
+                .collect();
             for needed in ["Ready", "Reason", "Age"] {
                 assert!(columns.contains(&needed), "{} has no column {needed}: {columns:?}", names.kind);
             }

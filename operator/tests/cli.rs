@@ -1,4 +1,5 @@
 //! The command line: what it says when something is in the way, and with which exit code.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::net::TcpListener;
@@ -142,7 +143,10 @@ fn render_prints_objects_that_can_be_read_again() {
 #[test]
 fn crds_prints_both_definitions_or_writes_their_files() {
     let bench = Bench::new(&[]);
-    assert_eq!(kinds_in(&bench.run(&["crds"]).stdout), ["CustomResourceDefinition", "CustomResourceDefinition"]);
+    assert_eq!(
+        kinds_in(&bench.run(&["crds"]).stdout),
+        ["CustomResourceDefinition", "CustomResourceDefinition"]
+    );
     fs::create_dir(bench.path("yaml")).unwrap();
     assert_eq!(bench.run(&["crds", "--output-dir", "yaml"]).status.code(), Some(0));
     assert!(bench.path("yaml/novacrm.io_crmtenants.yaml").exists());
@@ -169,4 +173,3 @@ fn kinds_in(yaml: &[u8]) -> Vec<String> {
 fn free_port() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
-

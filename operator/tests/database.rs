@@ -1,4 +1,10 @@
 //! What the roles of a tenant may do and may not, on a real PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
@@ -40,10 +46,7 @@ async fn roles_may_do_what_they_must_and_nothing_else() {
     provision(&administrator, "other", &other_passwords).await.unwrap();
 
     let mut migrator = connect(&acme, names::AUDIT_MIGRATION_URL).await;
-    migrator
-        .execute("CREATE TABLE record (n bigint GENERATED ALWAYS AS IDENTITY, body text)")
-        .await
-        .unwrap();
+    migrator.execute("CREATE TABLE record (n bigint GENERATED ALWAYS AS IDENTITY, body text)").await.unwrap();
     let owner: String = migrator
         .fetch_one("SELECT tableowner::text FROM pg_tables WHERE tablename = 'record'")
         .await
@@ -77,7 +80,9 @@ async fn roles_may_do_what_they_must_and_nothing_else() {
     ] {
         app.execute(statement).await.unwrap();
     }
-    for statement in ["CREATE TABLE mine (n int)", "DROP TABLE contact", "TRUNCATE contact", "CREATE ROLE mine"] {
+    for statement in
+        ["CREATE TABLE mine (n int)", "DROP TABLE contact", "TRUNCATE contact", "CREATE ROLE mine"]
+    {
         refused(&mut app, statement).await;
     }
 

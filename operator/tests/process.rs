@@ -70,9 +70,12 @@ async fn stopping_ends_the_whole_group() {
     let script = "sleep 1000 & echo $! > child; mv child children; wait";
     let process = Supervised::start(place(folder.path()), shell(script), events);
     let children = folder.path().join("children");
-    while !children.exists() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let appears = async {
+        while !children.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), appears).await.expect("the process did not start");
     let child = fs::read_to_string(children).unwrap().trim().to_owned();
     assert!(is_alive(&child));
     process.stop().await;
@@ -96,8 +99,7 @@ async fn a_job_says_how_it_failed_and_a_missing_program_is_named() {
 fn a_process_ends_when_whoever_started_it_is_killed() {
     let operator = env!("CARGO_BIN_EXE_novacrm-operator");
     let script = format!("'{operator}' __exec TERM $$ -- /bin/sleep 1000 & echo $!; wait");
-    let mut parent =
-        Command::new("/bin/sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut parent = Command::new("/bin/sh").args(["-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let child = line.trim().to_owned();

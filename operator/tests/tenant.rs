@@ -1,4 +1,5 @@
 //! From manifests to objects: what is refused and why, what is built and how.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +19,7 @@ metadata: {name: baseline, namespace: novacrm-policies}
 spec:
   version: 1.0.0
   changelog: First version.
+  tenantSelector: {}
   owner: {team: Conformité, contact: conformite@acme.example}
   detectors: [{id: pii.iban}]
   rules:
@@ -49,12 +51,12 @@ fn look_at(memory: &Memory, files: &[(&str, &str)]) -> World {
         let short = |path: &str| path.replace(&format!("{root}/"), "");
         file.path = short(&file.path);
         match &mut file.outcome {
-            Ok(objects) => objects
-                .iter_mut()
-                .for_each(|object| object.file = object.file.as_deref().map(short)),
-            Err(problems) => problems
-                .iter_mut()
-                .for_each(|problem| problem.file = problem.file.as_deref().map(short)),
+            Ok(objects) => {
+                objects.iter_mut().for_each(|object| object.file = object.file.as_deref().map(short))
+            }
+            Err(problems) => {
+                problems.iter_mut().for_each(|problem| problem.file = problem.file.as_deref().map(short))
+            }
         }
         file
     });
@@ -119,7 +121,12 @@ fn servers_are_probed_on_the_admin_port_and_jobs_are_not() {
 #[test]
 fn no_secret_reaches_a_pod_but_by_reference() {
     let resources = built(&sound(&[("t.yaml", TENANT)]));
-    for workload in resources.deployments.iter().map(serde_json::to_value).chain(resources.jobs.iter().map(serde_json::to_value)) {
+    for workload in resources
+        .deployments
+        .iter()
+        .map(serde_json::to_value)
+        .chain(resources.jobs.iter().map(serde_json::to_value))
+    {
         let workload = workload.unwrap();
         for variable in workload["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap() {
             let name = variable["name"].as_str().unwrap();
@@ -166,7 +173,9 @@ fn the_network_is_closed_but_for_the_ways_through_the_house() {
         let rules = rules.as_array().cloned().unwrap_or_default();
         rules
             .iter()
-            .flat_map(|rule| rule["ports"].as_array().unwrap().iter().map(|port| port["port"].as_i64().unwrap()))
+            .flat_map(|rule| {
+                rule["ports"].as_array().unwrap().iter().map(|port| port["port"].as_i64().unwrap())
+            })
             .collect()
     };
     assert_eq!(ports(&policies["novacrm-engine"]["ingress"]), [8443, 9090]);
@@ -181,7 +190,9 @@ fn render_is_deterministic_and_shows_no_secret() {
     let files = [("t.yaml", TENANT), ("p.yaml", POLICY)];
     let once = render("acme", &built(&sound(&files))).unwrap();
     assert_eq!(once, render("acme", &built(&sound(&files))).unwrap());
-    assert!(once.contains("#   Secret acme/novacrm-database: api-migration-url, api-url, audit-migration-url, audit-url"));
+    assert!(once.contains(
+        "#   Secret acme/novacrm-database: api-migration-url, api-url, audit-migration-url, audit-url"
+    ));
     assert!(!once.contains("kind: Secret\n"));
     assert!(!once.contains("postgres://"));
 }
@@ -192,7 +203,10 @@ fn a_sequence_number_grows_only_when_the_rules_change() {
     assert_eq!(bundle_of(&first), (1, None));
     let same = look_at(&first.memory, &[("t.yaml", TENANT), ("p.yaml", POLICY)]);
     assert_eq!(bundle_of(&same), (1, None));
-    let changed = POLICY.replace("1.0.0", "1.1.0").replace("type: redact", "type: mask").replace("action: redact", "action: mask");
+    let changed = POLICY
+        .replace("1.0.0", "1.1.0")
+        .replace("type: redact", "type: mask")
+        .replace("action: redact", "action: mask");
     let second = look_at(&same.memory, &[("t.yaml", TENANT), ("p.yaml", &changed)]);
     assert_eq!(second.problems, []);
     assert_eq!(bundle_of(&second), (2, Some(1)));
@@ -234,7 +248,7 @@ fn a_policy_that_is_deleted_leaves_the_bundle() {
 
 #[test]
 fn an_organisation_policy_follows_the_labels_of_namespaces() {
-    let selecting = POLICY.replace("  changelog:", "  tenantSelector: {matchLabels: {tier: gold}}\n  changelog:");
+    let selecting = POLICY.replace("tenantSelector: {}", "tenantSelector: {matchLabels: {tier: gold}}");
     let none = sound(&[("t.yaml", TENANT), ("p.yaml", &selecting)]);
     assert!(none.policies["novacrm-policies/baseline"].tenants.is_empty());
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: acme, labels: {tier: gold}}\n";
@@ -248,7 +262,11 @@ fn an_organisation_policy_follows_the_labels_of_namespaces() {
 #[test]
 fn a_tenant_that_cannot_be_built_is_refused_with_a_place_and_a_way_out() {
     for (name, broken, path) in [
-        ("server", TENANT.replace("name: default", "name: elsewhere"), "spec.database.managed.serverRef.name"),
+        (
+            "server",
+            TENANT.replace("name: default", "name: elsewhere"),
+            "spec.database.managed.serverRef.name",
+        ),
         ("namespace", TENANT.replace("namespace: acme", "namespace: novacrm-policies"), "metadata.namespace"),
         (
             "own Secret",

@@ -45,7 +45,7 @@ pub fn scope(namespace: &str, policy_namespace: &str) -> Scope {
     if namespace == policy_namespace { Scope::Organisation } else { Scope::Tenant }
 }
 
-/// The tenants that a revision applies to. An organisation policy without a selector applies to all.
+/// The tenants that a revision applies to. An empty selector matches all; an organisation policy must have one.
 pub fn tenants_of(namespace: &str, spec: &CompliancePolicySpec, lookup: &impl Lookup) -> Vec<String> {
     let mut tenants = lookup.tenant_namespaces();
     tenants.retain(|tenant| {

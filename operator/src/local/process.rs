@@ -100,6 +100,8 @@ impl Supervised {
     /// Starts a process and keeps it running.
     #[must_use]
     pub fn start(place: Place, process: Process, events: mpsc::UnboundedSender<Event>) -> Self {
+        // The client that asks for readiness wants a provider, even for plain HTTP.
+        novacrm_service::tls::install_provider();
         let stop = CancellationToken::new();
         let task = tokio::spawn(keep_running(place, process, events, stop.clone()));
         Self { stop, task }

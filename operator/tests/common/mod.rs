@@ -1,4 +1,5 @@
 //! What several tests need: a private PostgreSQL of their own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
