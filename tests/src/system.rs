@@ -132,7 +132,7 @@ impl System {
                 return Err(SystemError::Failed { what: what.to_owned(), said });
             }
             let answer = client.get(&probe).send().await;
-            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) && self.said().contains("Ready") {
+            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) && self.said().contains("is ready\n") {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
