@@ -88,6 +88,8 @@ impl System {
     /// # Errors
     /// When it ends or does not answer; with what it said.
     pub async fn start(options: Options) -> Result<Self, SystemError> {
+        // It fails only when it was done before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::Builder::new().prefix("novacrm-system.").tempdir()?;
         copy(&repository().join("examples/quickstart"), &folder.path().join("manifests"))?;
         let mut options = options;

@@ -187,9 +187,10 @@ async fn the_audit_log_verifies_and_names_what_was_changed(system: &System) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let key = system.data().join("secrets/acme/novacrm-engine-keys/audit-public.key");
     let verify = |folder: &str| {
-        system.audit(&["verify", "--from", folder, "--public-key", key.to_str().unwrap(), "-o", "json"]).unwrap()
+        system.audit(&["verify", "--from", folder, "--public-key", key.to_str().unwrap(), "--output", "json"]).unwrap()
     };
-    assert!(verify(target).status.success(), "{}", String::from_utf8_lossy(&verify(target).stdout));
+    let output = verify(target);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     // One byte of the export.
     let entries = find_entries(&export);
@@ -204,7 +205,7 @@ async fn the_audit_log_verifies_and_names_what_was_changed(system: &System) {
 
     // One row in the database, changed by somebody with the rights of the migrator.
     let migrator = system.secret("novacrm-database", "audit-migration-url").unwrap();
-    let mut connection = sqlx::Connection::connect(&migrator).await.map(|c: sqlx::PgConnection| c).unwrap();
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&migrator).await.unwrap();
     let changed = sqlx::query(
         "UPDATE audit_record SET body = convert_to(replace(convert_from(body, 'UTF8'), '\"surface\"', '\"surfacf\"'), 'UTF8') \
          WHERE n = (SELECT min(n) FROM audit_record)",
@@ -213,7 +214,7 @@ async fn the_audit_log_verifies_and_names_what_was_changed(system: &System) {
     .await
     .unwrap();
     assert_eq!(changed.rows_affected(), 1);
-    let output = system.audit(&["verify", "-o", "json"]).unwrap();
+    let output = system.audit(&["verify", "--output", "json"]).unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("sequence"), "the record is not named: {said}");
