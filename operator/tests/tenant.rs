@@ -46,17 +46,13 @@ fn look_at(memory: &Memory, files: &[(&str, &str)]) -> World {
         fs::write(folder.path().join(name), text).unwrap();
     }
     // The same paths whatever the folder, as when one folder is read again.
+    let root = format!("{}/", folder.path().display());
+    let shorten = |path: &mut Option<String>| *path = path.take().map(|path| path.replace(&root, ""));
     let files = manifests::read(folder.path()).unwrap().parse().into_iter().map(|mut file| {
-        let root = folder.path().display().to_string();
-        let short = |path: &str| path.replace(&format!("{root}/"), "");
-        file.path = short(&file.path);
+        file.path = file.path.replace(&root, "");
         match &mut file.outcome {
-            Ok(objects) => {
-                objects.iter_mut().for_each(|object| object.file = object.file.as_deref().map(short))
-            }
-            Err(problems) => {
-                problems.iter_mut().for_each(|problem| problem.file = problem.file.as_deref().map(short))
-            }
+            Ok(objects) => objects.iter_mut().for_each(|object| shorten(&mut object.file)),
+            Err(problems) => problems.iter_mut().for_each(|problem| shorten(&mut problem.file)),
         }
         file
     });

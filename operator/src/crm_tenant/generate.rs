@@ -207,7 +207,7 @@ fn authority(
     // The number tells the authorities of one tenant apart.
     params
         .distinguished_name
-        .push(DnType::CommonName, format!("novacrm {namespace} {}", hex::encode(&serial)));
+        .push(DnType::CommonName, format!("novacrm {namespace} {}", hex::encode(serial)));
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
