@@ -1,4 +1,5 @@
 //! Whatever goes wrong with a request, the answer is a problem and holds nothing of the request.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use axum::Router;
 use axum::body::Body;

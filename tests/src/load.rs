@@ -70,7 +70,12 @@ impl Measured {
     /// The latency that a share (0 to 1) of the answers did not exceed.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Duration {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an index"
+        )]
         let index = (self.latencies.len() as f64 * share) as usize;
         self.latencies.get(index.min(self.latencies.len().saturating_sub(1))).copied().unwrap_or_default()
     }
@@ -103,7 +108,12 @@ impl Load {
         Ok(Measured { rate: latencies.len() as f64 / seconds, latencies })
     }
 
-    async fn connection<F>(&self, connection: usize, started: Instant, request: F) -> Result<Vec<Duration>, LoadError>
+    async fn connection<F>(
+        &self,
+        connection: usize,
+        started: Instant,
+        request: F,
+    ) -> Result<Vec<Duration>, LoadError>
     where
         F: Fn(usize, usize) -> Request<Full<Bytes>>,
     {
@@ -113,8 +123,10 @@ impl Load {
         let mut sender = match &self.tls {
             None => Self::handshake(TokioIo::new(stream)).await?,
             Some(config) => {
-                let name = ServerName::try_from("localhost").map_err(std::io::Error::other).map_err(failed)?;
-                let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(failed)?;
+                let name =
+                    ServerName::try_from("localhost").map_err(std::io::Error::other).map_err(failed)?;
+                let stream =
+                    TlsConnector::from(config.clone()).connect(name, stream).await.map_err(failed)?;
                 Self::handshake(TokioIo::new(stream)).await?
             }
         };

@@ -134,7 +134,9 @@ impl System {
                 return Err(SystemError::Failed { what: what.to_owned(), said });
             }
             let answer = client.get(&probe).send().await;
-            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) && self.said().contains("is ready\n") {
+            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+                && self.said().contains("is ready\n")
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -213,7 +215,9 @@ impl System {
     /// # Errors
     /// When there is none.
     pub fn secret(&self, name: &str, key: &str) -> Result<String, SystemError> {
-        Ok(std::fs::read_to_string(self.data().join("secrets/acme").join(name).join(key))?.trim_end().to_owned())
+        Ok(std::fs::read_to_string(self.data().join("secrets/acme").join(name).join(key))?
+            .trim_end()
+            .to_owned())
     }
 
     /// The address of a path of the web server.
@@ -355,7 +359,7 @@ impl Api {
         let answer = client.post(format!("{base}/auth/login")).json(&body).send().await?;
         let status = answer.status();
         let body: Value = answer.json().await.unwrap_or_default();
-        match body["access_token"].as_str() {
+        match body.get("access_token").and_then(Value::as_str) {
             Some(token) => Ok(Self { base, token: token.to_owned(), client }),
             None => Err(SystemError::Status { what: "login".to_owned(), status, body: body.to_string() }),
         }

@@ -1,4 +1,5 @@
 //! Who may depend on whom. The list is the design's; a new arrow is a decision and belongs here first.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,19 +26,25 @@ const FORBIDDEN_BELOW: &[(&str, &[&str])] = &[
 ];
 
 fn metadata() -> Metadata {
-    MetadataCommand::new().manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).exec().unwrap()
+    MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .exec()
+        .unwrap()
 }
 
 #[test]
 fn crates_of_ours_depend_only_on_those_the_design_allows() {
     let metadata = metadata();
-    let ours: BTreeSet<_> = metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
+    let ours: BTreeSet<_> =
+        metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect();
     let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
     for package in metadata.workspace_packages() {
         if package.name.as_str() == "novacrm-tests" {
             continue;
         }
-        let allowed = allowed.get(package.name.as_str()).unwrap_or_else(|| panic!("{} is not in the list", package.name));
+        let allowed = allowed
+            .get(package.name.as_str())
+            .unwrap_or_else(|| panic!("{} is not in the list", package.name));
         for dependency in package.dependencies.iter().filter(|dependency| ours.contains(&dependency.name)) {
             assert!(
                 allowed.contains(&dependency.name.as_str()),
@@ -54,7 +61,8 @@ fn the_inner_crates_have_no_runtime_and_no_framework_below_them() {
     let metadata = metadata();
     let resolve = metadata.resolve.as_ref().unwrap();
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
-    let names: BTreeMap<_, _> = metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
+    let names: BTreeMap<_, _> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
     for (crate_name, forbidden) in FORBIDDEN_BELOW {
         let root = metadata.packages.iter().find(|package| package.name.as_str() == *crate_name).unwrap();
         let mut seen = BTreeSet::new();

@@ -1,5 +1,11 @@
 //! What the README tells a newcomer to do, done: start, log in, write a prompt, change a policy, break one, verify
 //! the audit log, damage it, stop, start again.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -60,7 +66,8 @@ async fn a_newcomer_gets_what_the_readme_promises() {
     let body = json!({ "prompt": prompt, "contact_id": contact, "use_case": "sales-drafting" });
     let (status, verdict) = api.post("/assessments", &body).await.unwrap();
     assert_eq!(status, StatusCode::CREATED, "{verdict}");
-    let types: Vec<_> = verdict["findings"].as_array().unwrap().iter().map(|finding| &finding["type"]).collect();
+    let types: Vec<_> =
+        verdict["findings"].as_array().unwrap().iter().map(|finding| &finding["type"]).collect();
     for wanted in ["NIR_FR", "IBAN", "SECRET_GITHUB_TOKEN"] {
         assert!(types.iter().any(|kind| *kind == wanted), "{wanted} not among {types:?}");
     }
@@ -111,7 +118,8 @@ async fn a_saved_policy_decides_the_next_prompt(system: &System, api: &Api) {
     until("the status says that the new version is enforced", || async {
         let status = system.status().unwrap();
         let policy = policy_status(&status, "acme-customer-data");
-        (condition(policy, "Ready")["status"] == "True" && policy["active"]["version"] == "99.0.0").then_some(())
+        (condition(policy, "Ready")["status"] == "True" && policy["active"]["version"] == "99.0.0")
+            .then_some(())
     })
     .await;
 }
@@ -129,7 +137,9 @@ fn tighten(policy: &str) -> String {
     }
     assert!(!changed.is_empty(), "no rule masks IBANs");
     for test in value["spec"]["tests"].as_array_mut().unwrap() {
-        let named = test["expect"]["rules"].as_array().is_some_and(|rules| rules.iter().any(|id| changed.contains(id)));
+        let named = test["expect"]["rules"]
+            .as_array()
+            .is_some_and(|rules| rules.iter().any(|id| changed.contains(id)));
         if named && test["expect"]["action"] == "mask" {
             test["expect"]["action"] = json!("redact");
             test["expect"].as_object_mut().unwrap().remove("output");
@@ -150,18 +160,27 @@ fn replace(file: &Path, content: &str) {
 async fn a_broken_policy_changes_nothing_and_is_explained(system: &System, api: &Api) {
     let file = system.manifests().join("policies/acme-customer-data.yaml");
     let good = std::fs::read_to_string(&file).unwrap();
-    replace(&file, &good.replace("version: 99.0.0", "version: 99.0.1").replace("type: redact", "type: redacted"));
+    replace(
+        &file,
+        &good.replace("version: 99.0.0", "version: 99.0.1").replace("type: redact", "type: redacted"),
+    );
     let problem = until("the status explains the broken policy", || async {
         let status = system.status().unwrap();
         let policy = policy_status(&status, "acme-customer-data");
-        policy["problems"].as_array().filter(|problems| !problems.is_empty()).map(|problems| problems[0].clone())
+        policy["problems"]
+            .as_array()
+            .filter(|problems| !problems.is_empty())
+            .map(|problems| problems[0].clone())
     })
     .await;
     assert!(problem["path"].as_str().unwrap().contains("action.type"), "{problem}");
     assert!(problem["file"].as_str().unwrap().ends_with("acme-customer-data.yaml"), "{problem}");
     assert!(problem["line"].as_u64().unwrap() > 1, "{problem}");
     assert!(!problem["hint"].as_str().unwrap().is_empty(), "{problem}");
-    until("the terminal explains the broken policy", || async { system.said().contains("action.type").then_some(()) }).await;
+    until("the terminal explains the broken policy", || async {
+        system.said().contains("action.type").then_some(())
+    })
+    .await;
 
     let (_, verdict) = api.assess("IBAN FR76 3000 6000 0112 3456 7890 189").await.unwrap();
     assert_eq!(verdict["action"], "redact", "the last good version must go on: {verdict}");
@@ -179,7 +198,10 @@ async fn a_broken_policy_changes_nothing_and_is_explained(system: &System, api: 
 
 async fn the_audit_log_verifies_and_names_what_was_changed(system: &System) {
     // Records get their place in the log shortly after they are written.
-    until("the audit log verifies", || async { system.audit(&["verify"]).unwrap().status.success().then_some(()) }).await;
+    until("the audit log verifies", || async {
+        system.audit(&["verify"]).unwrap().status.success().then_some(())
+    })
+    .await;
 
     let export = system.scratch().join("export");
     let target = export.to_str().unwrap();
@@ -187,7 +209,9 @@ async fn the_audit_log_verifies_and_names_what_was_changed(system: &System) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let key = system.data().join("secrets/acme/novacrm-engine-keys/audit-public.key");
     let verify = |folder: &str| {
-        system.audit(&["verify", "--from", folder, "--public-key", key.to_str().unwrap(), "--output", "json"]).unwrap()
+        system
+            .audit(&["verify", "--from", folder, "--public-key", key.to_str().unwrap(), "--output", "json"])
+            .unwrap()
     };
     let output = verify(target);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

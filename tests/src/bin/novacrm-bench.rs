@@ -51,8 +51,11 @@ async fn run() -> Result<(), Error> {
         return Err(format!("unknown part {unknown}; use {}", all.join(", ")).into());
     }
     let want = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "two providers of cryptography")?;
-    let system = System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "two providers of cryptography")?;
+    let system =
+        System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
     if want("memory") {
         memory(&system).await;
     }
@@ -132,9 +135,14 @@ async fn start_once(program: &Path, like: i32) -> Result<f64, Error> {
     let environment = std::fs::read(format!("/proc/{like}/environ"))?;
     let command = std::fs::read(format!("/proc/{like}/cmdline"))?;
     let words = |bytes: &[u8]| -> Vec<String> {
-        bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        bytes
+            .split(|byte| *byte == 0)
+            .filter(|word| !word.is_empty())
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect()
     };
-    let port = || -> Result<u16, Error> { Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+    let port =
+        || -> Result<u16, Error> { Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
     let admin = port()?;
     let mut started = Command::new(program);
     started.args(words(&command).into_iter().skip(1)).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
@@ -170,8 +178,9 @@ async fn api(system: &System) -> Result<(), Error> {
     let migrator = system.secret("novacrm-database", "api-migration-url")?;
     let mut connection = PgConnection::connect(&migrator).await?;
     fill(&mut connection).await?;
-    let id: String =
-        sqlx::query_scalar("SELECT id::text FROM contacts WHERE last_name = 'Bench4711'").fetch_one(&mut connection).await?;
+    let id: String = sqlx::query_scalar("SELECT id::text FROM contacts WHERE last_name = 'Bench4711'")
+        .fetch_one(&mut connection)
+        .await?;
     connection.close().await?;
 
     let folder = system.scratch();
@@ -204,7 +213,9 @@ async fn api(system: &System) -> Result<(), Error> {
         for _ in 0..ROUNDS {
             let below = pgbench(&database, script, &[("id", &id)], API_CONNECTIONS)?;
             let (path, header) = (path.clone(), format!("Bearer {token}"));
-            let measured = load.run(move |_, _| request("GET", &path, &[("authorization", &header)], Bytes::new())).await?;
+            let measured = load
+                .run(move |_, _| request("GET", &path, &[("authorization", &header)], Bytes::new()))
+                .await?;
             floor.0.push(below);
             rate.0.push(measured.rate);
             ratio.0.push(measured.rate / below * 100.0);
@@ -238,14 +249,26 @@ async fn fill(connection: &mut PgConnection) -> Result<(), Error> {
 /// Transactions per second of pgbench.
 fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: usize) -> Result<f64, Error> {
     let mut command = Command::new(pgbench_program()?);
-    command.args(["-n", "-M", "prepared", "-T", &SECONDS.to_string(), "-c", &clients.to_string(), "-j", "2", "-f"]);
+    command.args([
+        "-n",
+        "-M",
+        "prepared",
+        "-T",
+        &SECONDS.to_string(),
+        "-c",
+        &clients.to_string(),
+        "-j",
+        "2",
+        "-f",
+    ]);
     command.arg(script);
     for (name, value) in variables {
         command.arg("-D").arg(format!("{name}={value}"));
     }
     let output = command.arg(database).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
+    let rate =
+        said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
     rate.ok_or_else(|| format!("pgbench said no rate: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
@@ -284,8 +307,10 @@ async fn engine(system: &System) -> Result<(), Error> {
     let engine = system.processes("novacrm-engine").first().copied().ok_or("the engine is not running")?;
     let environment = std::fs::read(format!("/proc/{engine}/environ"))?;
     let environment = String::from_utf8_lossy(&environment).into_owned();
-    let variable = |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let address = variable("NOVACRM_LISTEN").ok_or("the engine has no address")?.replace("0.0.0.0", "127.0.0.1");
+    let variable =
+        |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let address =
+        variable("NOVACRM_LISTEN").ok_or("the engine has no address")?.replace("0.0.0.0", "127.0.0.1");
 
     let load = Load {
         address,
@@ -303,7 +328,9 @@ async fn engine(system: &System) -> Result<(), Error> {
     std::fs::write(&insert, format!("INSERT INTO bench_commit VALUES ('{record}');\n"))?;
     let migrator = system.secret("novacrm-database", "audit-migration-url")?;
     let mut connection = PgConnection::connect(&migrator).await?;
-    sqlx::query("CREATE TABLE IF NOT EXISTS bench_commit (body text NOT NULL)").execute(&mut connection).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS bench_commit (body text NOT NULL)")
+        .execute(&mut connection)
+        .await?;
 
     say(&format!(
         "\nEngine: prompts of 4 kB with the durable record, {ENGINE_CONNECTIONS} connections over mutual TLS, beside the \
@@ -325,7 +352,11 @@ async fn engine(system: &System) -> Result<(), Error> {
     say(&format!("  commits, one connection    {}", one.show("/s", 0)));
     say(&format!("  commits, {ENGINE_CONNECTIONS} connections   {}", many.show("/s", 0)));
     say(&format!("  decisions                  {} (goal: at least 2,000)", rate.show("/s", 0)));
-    say(&format!("  latency                    p50 {}, p99 {} (goal: below 20)", p50.show(" ms", 1), p99.show(" ms", 1)));
+    say(&format!(
+        "  latency                    p50 {}, p99 {} (goal: below 20)",
+        p50.show(" ms", 1),
+        p99.show(" ms", 1)
+    ));
     Ok(())
 }
 

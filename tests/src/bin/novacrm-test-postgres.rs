@@ -28,7 +28,9 @@ async fn run(command: &[OsString]) -> Result<u8, Error> {
     let Some((program, arguments)) = command.split_first() else {
         return Err("usage: novacrm-test-postgres -- COMMAND [ARGUMENT …]".into());
     };
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "two providers of cryptography")?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "two providers of cryptography")?;
     // A parent that is ended by a signal would leave the server behind.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
