@@ -1,7 +1,7 @@
 //! The command line: arguments in, an exit code out.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,6 +20,7 @@ const FAILED: u8 = 1;
 /// Manifests are refused.
 const REFUSED: u8 = 3;
 /// Something is in the way: a port, a missing program, the data folder.
+#[cfg(feature = "local")]
 const IN_THE_WAY: u8 = 4;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -266,6 +267,7 @@ fn execute(arguments: Vec<OsString>) -> ExitCode {
 #[cfg(feature = "local")]
 mod local {
     use std::fmt::Write as _;
+    use std::io::IsTerminal as _;
     use std::time::Duration;
 
     use comfy_table::presets::NOTHING;

@@ -17,7 +17,14 @@ struct Bench {
 impl Bench {
     fn new(programs: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_novacrm-operator"), folder.path().join("novacrm-operator")).unwrap();
+        // Copied by another process: a file that this one has open for writing cannot be run, and a test in
+        // another thread may start a child at that very moment, which inherits the file.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_novacrm-operator"))
+            .arg(folder.path().join("novacrm-operator"))
+            .status()
+            .unwrap();
+        assert!(copied.success());
         for program in programs {
             let path = folder.path().join(program);
             fs::write(&path, "#!/bin/sh\nexit 1\n").unwrap();
