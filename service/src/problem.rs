@@ -98,7 +98,7 @@ pub struct ProblemBody {
     /// What went wrong this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// The path that was asked.
+    /// The path that was asked, with the route's word in place of whatever is no identifier.
     instance: String,
     /// Stable code for programs.
     code: &'static str,
@@ -517,8 +517,7 @@ async fn handle(State(pipeline): State<Pipeline>, request: Request, next: Next) 
 
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        // A path that matched no route is the sender's own word and may hold anything.
-        let instance = if route.is_empty() { String::new() } else { path };
+        let instance = instance(&route, &path);
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(english, instance, trace_id.clone());
         if let Some(allow) = allow {
@@ -542,6 +541,15 @@ async fn handle(State(pipeline): State<Pipeline>, request: Request, next: Next) 
         _ => tracing::debug!(parent: &span, method, route, status, duration_ms, trace_id, "request answered"),
     }
     response
+}
+
+/// The path of a problem. What matched no route, and a parameter that is no identifier of ours, is the sender's own
+/// word and may hold anything: the route stands for it.
+fn instance(route: &str, path: &str) -> String {
+    let is_identifier =
+        |part: &str| part.len() == 36 && part.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let parts = route.split('/').zip(path.split('/'));
+    parts.map(|(known, sent)| if is_identifier(sent) { sent } else { known }).collect::<Vec<_>>().join("/")
 }
 
 /// A closed set: a method is the sender's own word.

@@ -63,6 +63,7 @@ pub struct System {
     child: Option<Child>,
     folder: TempDir,
     port: u16,
+    log_filter: Option<String>,
 }
 
 /// The root of the repository.
@@ -88,6 +89,16 @@ impl System {
     /// # Errors
     /// When it ends or does not answer; with what it said.
     pub async fn start(options: Options) -> Result<Self, SystemError> {
+        let mut system = Self::prepare(options)?;
+        system.up().await?;
+        Ok(system)
+    }
+
+    /// Makes everything that [`System::up`] needs, and starts nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be copied or no port is free.
+    pub fn prepare(options: Options) -> Result<Self, SystemError> {
         // It fails only when it was done before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::Builder::new().prefix("novacrm-system.").tempdir()?;
@@ -104,9 +115,12 @@ impl System {
             own(folder.path())?;
         }
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut system = Self { options, child: None, folder, port };
-        system.up().await?;
-        Ok(system)
+        Ok(Self { options, child: None, folder, port, log_filter: None })
+    }
+
+    /// Filters the logs of all processes at the next start, as `NOVACRM_LOG` does.
+    pub fn filter_logs(&mut self, filter: &str) {
+        self.log_filter = Some(filter.to_owned());
     }
 
     /// Starts it again on the same data, after [`System::stop`].
@@ -114,12 +128,7 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn up(&mut self) -> Result<(), SystemError> {
-        let mut command = self.operator();
-        command.arg("up").arg("-f").arg(self.manifests()).arg("--data-dir").arg(self.data());
-        command.arg("--port").arg(self.port.to_string());
-        if self.options.front_end {
-            command.arg("--static-dir").arg(repository().join("frontend/out"));
-        }
+        let mut command = self.up_command();
         let said = std::fs::File::create(self.said_path())?;
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         self.child = Some(command.spawn()?);
@@ -141,6 +150,27 @@ impl System {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// The command that [`System::up`] runs.
+    #[must_use]
+    pub fn up_command(&self) -> Command {
+        let mut command = self.operator();
+        command.arg("up").arg("-f").arg(self.manifests()).arg("--data-dir").arg(self.data());
+        command.arg("--port").arg(self.port.to_string());
+        if self.options.front_end {
+            command.arg("--static-dir").arg(repository().join("frontend/out"));
+        }
+        if let Some(filter) = &self.log_filter {
+            command.env("NOVACRM_LOG", filter);
+        }
+        command
+    }
+
+    /// The port of the web server.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Ends it as Ctrl-C would, and waits.

@@ -43,9 +43,6 @@ pub struct Question {
     pub locale: Locale,
 }
 
-/// Longest identifier of a use of AI, in bytes.
-const USE_CASE_MAX: usize = 253;
-
 /// Asks the engine about a prompt and keeps its verdict.
 ///
 /// The idempotency key is reserved first, the engine called under the identifier of that reservation, and the
@@ -68,8 +65,8 @@ pub async fn create(
     if question.prompt.trim().is_empty() {
         return Err(ServiceError::field("prompt", Fault::Empty));
     }
-    if question.use_case.as_ref().is_some_and(|id| id.len() > USE_CASE_MAX) {
-        return Err(ServiceError::field("use_case", Fault::TooLong(USE_CASE_MAX)));
+    if question.use_case.as_ref().is_some_and(|id| !wire::is_name(id)) {
+        return Err(ServiceError::field("use_case", Fault::UnknownReference));
     }
     if let Some(contact) = question.contact_id {
         match records::read::<Contact>(services, caller, contact).await {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::StatusCode;
 use novacrm_engine_core::pipeline::{self, Decision};
-use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, MAX_TEXT_BYTES};
+use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, MAX_TEXT_BYTES, is_name};
 use novacrm_service::problem::{Json, Problem, ProblemBody, Text};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,8 +17,6 @@ use crate::audit::read::{Kept, kept_reply};
 use crate::audit::reply::KEPT;
 use crate::bundle::InForce;
 
-/// Longest identifier of a use of AI, a purpose or a role.
-const MAX_NAME: usize = 128;
 /// Longest reference to a person.
 const MAX_REFERENCE: usize = 256;
 
@@ -199,12 +197,6 @@ fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {
         }
     }
     problem.map_or(Ok(()), Err)
-}
-
-fn is_name(name: &str) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte);
-    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    starts && name.len() <= MAX_NAME && name.as_bytes().iter().all(allowed)
 }
 
 fn internal(error: impl std::fmt::Display) -> Problem {

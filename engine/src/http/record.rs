@@ -50,7 +50,8 @@ pub(super) fn of(
         request: RequestFacts {
             request_id: request.request_id,
             surface: name(&request.surface),
-            use_case: request.use_case.clone(),
+            // An identifier that is not registered is the sender's own word and may hold anything.
+            use_case: decision.use_case.as_ref().map(|registered| registered.id.clone()),
             purpose: request.purpose.clone(),
             role: request.actor.as_ref().map(|actor| actor.role.clone()),
             locale: name(&request.locale),

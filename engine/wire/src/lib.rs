@@ -12,6 +12,19 @@ use uuid::Uuid;
 /// Longest text that is inspected, in bytes of UTF-8. Longer texts follow the strictest `failureMode` in force.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 
+/// Longest identifier of a use of AI, a purpose or a role, in bytes.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// Whether a word can be the identifier of a use of AI, a purpose or a role: lower-case ASCII letters, digits, `-`,
+/// `_` and `.`, with a letter or digit first. The engine refuses any other (422).
+#[must_use]
+pub fn is_name(word: &str) -> bool {
+    let letter_or_digit = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    word.len() <= MAX_NAME_BYTES
+        && word.as_bytes().first().is_some_and(letter_or_digit)
+        && word.as_bytes().iter().all(|byte| letter_or_digit(byte) || b"-_.".contains(byte))
+}
+
 /// `POST /v1/analyze`: only `text` is needed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
