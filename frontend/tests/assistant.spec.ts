@@ -10,6 +10,7 @@ test('a prompt with an identifier, an account and a secret is decided, explained
 
   // The emoji are several code units each: marks would slip if anything but code points were counted.
   const prompt = `Bonjour 👋🏽👨‍👩‍👧, son NIR est ${number}, son IBAN ${account} et notre jeton ${token}. Rédige une réponse.`;
+  await page.getByLabel(text('assistant.use_case')).selectOption('sales-drafting');
   await page.getByRole('textbox', { name: text('assistant.prompt') }).fill(prompt);
   await page.getByRole('button', { name: text('assistant.submit') }).click();
   const verdict = page.getByRole('region', { name: text('verdict.title'), exact: true });
@@ -66,6 +67,7 @@ test('a prompt with an identifier, an account and a secret is decided, explained
 test('a harmless prompt passes as it is and can be copied', async ({ page, account }) => {
   await account.grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.goto('/assistant/');
+  await page.getByLabel(text('assistant.use_case')).selectOption('sales-drafting');
   await page.getByRole('textbox', { name: text('assistant.prompt') }).fill('Propose trois titres pour une lettre d’information.');
   await page.getByRole('button', { name: text('assistant.submit') }).click();
   const verdict = page.getByRole('region', { name: text('verdict.title'), exact: true });

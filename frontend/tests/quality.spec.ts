@@ -162,6 +162,8 @@ test('pages say what is wrong when the server refuses, fails or is away', async 
   await page.unrouteAll();
   await page.goto('/policies/');
   await expect(page.getByRole('heading', { level: 2 }).first()).toBeVisible();
+  // The menu's pages are fetched ahead once this one is idle; without them there is nothing to show offline.
+  await page.waitForLoadState('networkidle');
   complaints.offline = true;
   await page.context().setOffline(true);
   await expect(page.getByText(text('network.offline'))).toBeVisible();
