@@ -185,7 +185,12 @@ async fn api(system: &System) -> Result<(), Error> {
 
     let folder = system.scratch();
     let get = folder.join("get.sql");
-    std::fs::write(&get, format!("SELECT {COLUMNS} WHERE c.id = :'id' AND c.deleted_at IS NULL;\n"))?;
+    std::fs::write(
+        &get,
+        format!(
+            "SELECT {COLUMNS} WHERE c.id = :id AND (NULL::uuid IS NULL OR c.owner_id = NULL) AND c.deleted_at IS NULL;\n"
+        ),
+    )?;
     let list = folder.join("list.sql");
     let order = "WHERE c.deleted_at IS NULL ORDER BY c.updated_at DESC, c.id DESC LIMIT 51";
     std::fs::write(&list, format!("SELECT {COLUMNS} {order};\n"))?;
