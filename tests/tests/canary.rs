@@ -86,7 +86,10 @@ impl Flock {
             iban: canary("IBAN", iban()),
             nir: canary("NIR", nir()),
             email: canary("e-mail", format!("{}@{}.fr", letters(12), letters(12))),
-            password: canary("password", format!("{}%{}/{}", alphanumeric(9), alphanumeric(9), alphanumeric(9))),
+            password: canary(
+                "password",
+                format!("{}%{}/{}", alphanumeric(9), alphanumeric(9), alphanumeric(9)),
+            ),
             word: canary("word", letters(18)),
         }
     }
@@ -144,10 +147,15 @@ impl Search {
             let parts = canary.text.split(|c: char| !c.is_ascii_alphanumeric());
             wanted.extend(parts.filter(|part| part.len() >= 9).map(str::to_owned));
             let (first, second) = compact.split_at(compact.len() / 2);
-            wanted.extend([first, second].iter().filter(|half| half.len() >= 9).map(|half| (*half).to_owned()));
+            wanted
+                .extend([first, second].iter().filter(|half| half.len() >= 9).map(|half| (*half).to_owned()));
             for form in wanted {
                 forms.push(form.to_ascii_lowercase());
-                names.push(format!("{} as {}", canary.name, if form == canary.text { "sent" } else { "another form" }));
+                names.push(format!(
+                    "{} as {}",
+                    canary.name,
+                    if form == canary.text { "sent" } else { "another form" }
+                ));
             }
         }
         let needles = AhoCorasick::builder().ascii_case_insensitive(true).build(&forms).unwrap();
@@ -232,7 +240,11 @@ fn the_search_finds_what_is_planted_in_every_form() {
             STANDARD_NO_PAD.encode(format!("1{text}!")),
             URL_SAFE_NO_PAD.encode(format!("12{text}!")),
         ] {
-            assert!(!search.find("here", form.as_bytes()).is_empty(), "{} is not found in {form}", planted.name);
+            assert!(
+                !search.find("here", form.as_bytes()).is_empty(),
+                "{} is not found in {form}",
+                planted.name
+            );
         }
         assert_eq!(search.find("here", b"nothing to be found in this text 0123456789"), Vec::<String>::new());
     }
@@ -246,7 +258,8 @@ async fn no_secret_and_no_personal_data_is_where_it_does_not_belong() {
     system.up().await.unwrap();
     let api = system.log_in().await.unwrap();
     let mut sender = Sender {
-        client: Client::new(),
+        // The server ends a connection whose body it would not read; none is used twice.
+        client: Client::builder().pool_max_idle_per_host(0).build().unwrap(),
         base: system.url("/api/v1"),
         token: api.token().to_owned(),
         problems: Vec::new(),
@@ -313,22 +326,27 @@ async fn records(sender: &mut Sender, kept: &Flock) {
         "job_title": kept.iban.text });
     let made = sender.made(sender.post("/contacts", &contact)).await;
     let path = format!("/contacts/{}", made["id"].as_str().unwrap());
-    let unknown = json!({ "last_name": "A", "first_name": "B", "owner_id": made["id"], "job_title": kept.nir.text });
+    let unknown =
+        json!({ "last_name": "A", "first_name": "B", "owner_id": made["id"], "job_title": kept.nir.text });
     sender.refused(422, sender.post("/contacts", &unknown)).await;
     let patch = json!({ "job_title": format!("{} {}", kept.nir.text, sql) });
-    let change = |tag: &str| sender.request(Method::PATCH, &path).header("if-match", tag.to_owned()).json(&patch);
+    let change =
+        |tag: &str| sender.request(Method::PATCH, &path).header("if-match", tag.to_owned()).json(&patch);
     let (stale, good) = (change("\"77\""), change("\"1\""));
     sender.refused(412, stale).await;
     assert_eq!(sender.send(good).await.0, StatusCode::OK);
     let note = json!({ "contact_id": made["id"], "kind": "note", "direction": "internal",
         "occurred_at": "2026-01-01T00:00:00Z", "subject": sql, "body": kept.prompt() });
     let interaction = sender.made(sender.post("/interactions", &note)).await;
-    let listed = sender.request(Method::GET, "/contacts").query(&[("q", &kept.word.text), ("email", &kept.email.text)]);
+    let listed = sender
+        .request(Method::GET, "/contacts")
+        .query(&[("q", &kept.word.text), ("email", &kept.email.text)]);
     let (status, page) = sender.send(listed).await;
     assert_eq!((status, page["data"].as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{page}");
     let interaction = format!("/interactions/{}", interaction["id"].as_str().unwrap());
     for (path, expected) in [(path, 204), (interaction, 403)] {
-        let (status, body) = sender.send(sender.request(Method::DELETE, &path).header("if-match", "\"2\"")).await;
+        let (status, body) =
+            sender.send(sender.request(Method::DELETE, &path).header("if-match", "\"2\"")).await;
         assert_eq!(status.as_u16(), expected, "{path}: {body}");
     }
 }
@@ -361,7 +379,11 @@ async fn prompts(sender: &mut Sender, gone: &Flock) -> usize {
         sender.refused(422, sender.post("/assessments", &body)).await;
     }
     let long = json!({ "prompt": text.repeat(3 * 1024 * 1024 / text.len()), "use_case": "sales-drafting" });
-    sender.refused(413, sender.post("/assessments", &long)).await;
+    // The answer may come, and the connection end, while the client still sends.
+    if let Ok(answer) = sender.post("/assessments", &long).send().await {
+        assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        sender.problems.push(answer.text().await.unwrap_or_default());
+    }
     sender.refused(400, sender.request(Method::POST, "/assessments").json(&json!({ "prompt": text }))).await;
     decided
 }
@@ -369,7 +391,8 @@ async fn prompts(sender: &mut Sender, gone: &Flock) -> usize {
 /// Bodies that cannot be understood.
 async fn bodies(sender: &mut Sender, gone: &Flock) {
     for value in gone.all().map(|canary| canary.text.as_str()) {
-        for path in ["/contacts", "/interactions", "/organisations", "/users", "/assessments", "/auth/login"] {
+        for path in ["/contacts", "/interactions", "/organisations", "/users", "/assessments", "/auth/login"]
+        {
             let malformed = [
                 json!(value).to_string(),
                 json!([value, value]).to_string(),
@@ -390,8 +413,10 @@ async fn bodies(sender: &mut Sender, gone: &Flock) {
             }
             let mut invalid = format!("{{\"prompt\": \"{value}").into_bytes();
             invalid.extend_from_slice(b"\xff\xfe\"}");
-            sender.refused(400, sender.post(path, &json!(null)).body(invalid)).await;
-            let form = sender.post(path, &json!(null)).header("content-type", format!("text/{}", alphanumeric(4)));
+            let (status, body) = sender.send(sender.post(path, &json!(null)).body(invalid)).await;
+            assert!([400, 422].contains(&status.as_u16()), "{path}: {status} {body}");
+            let form =
+                sender.post(path, &json!(null)).header("content-type", format!("text/{}", alphanumeric(4)));
             let (status, _) = sender.send(form.body(value.to_owned())).await;
             assert!(status.is_client_error(), "{path}: {status}");
         }
@@ -405,17 +430,30 @@ async fn bodies(sender: &mut Sender, gone: &Flock) {
 async fn heads(sender: &mut Sender, gone: &Flock) {
     for value in gone.all().map(|canary| canary.text.as_str()) {
         let encoded = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
-        for path in ["/contacts/", "/interactions/", "/assessments/", "/users/", "/nothing/", "/contacts/a/"] {
+        for path in ["/contacts/", "/interactions/", "/assessments/", "/users/", "/nothing/", "/contacts/a/"]
+        {
             sender.refused(404, sender.request(Method::GET, &format!("{path}{encoded}"))).await;
         }
         sender.refused(404, sender.request(Method::GET, &format!("/contacts/{encoded}/timeline"))).await;
         let method = Method::from_bytes(format!("X{}", alphanumeric(3)).as_bytes()).unwrap();
         sender.refused(405, sender.request(method, "/contacts").query(&[("q", value)])).await;
-        for name in ["after", "limit", "sort", "count", "organisation_id", "updated_after", "do_not_contact", value] {
+        for name in
+            ["after", "limit", "sort", "count", "organisation_id", "updated_after", "do_not_contact", value]
+        {
             sender.refused(400, sender.request(Method::GET, "/contacts").query(&[(name, value)])).await;
         }
-        for name in ["traceparent", "tracestate", "accept-language", "user-agent", "referer", "cookie", "x-request-id",
-            "x-forwarded-for", "baggage", "if-none-match"] {
+        for name in [
+            "traceparent",
+            "tracestate",
+            "accept-language",
+            "user-agent",
+            "referer",
+            "cookie",
+            "x-request-id",
+            "x-forwarded-for",
+            "baggage",
+            "if-none-match",
+        ] {
             let request = sender.request(Method::GET, "/contacts?limit=1").header(name, value);
             assert_eq!(sender.send(request).await.0, StatusCode::OK, "{name}");
         }
@@ -443,7 +481,12 @@ async fn strangers(sender: &mut Sender, gone: &Flock) {
         let head = URL_SAFE_NO_PAD.encode(json!({ "alg": "HS256", "typ": "JWT", "kid": value }).to_string());
         let claims = URL_SAFE_NO_PAD.encode(json!({ "sub": value, "exp": 9_999_999_999_u64 }).to_string());
         let forged = format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode(value));
-        for header in [format!("Bearer {value}"), format!("Basic {value}"), format!("Bearer {forged}"), value.to_owned()] {
+        for header in [
+            format!("Bearer {value}"),
+            format!("Basic {value}"),
+            format!("Bearer {forged}"),
+            value.to_owned(),
+        ] {
             let request = sender.stranger(Method::GET, "/contacts").header("authorization", header);
             sender.refused(401, request).await;
         }
@@ -458,7 +501,8 @@ async fn strangers(sender: &mut Sender, gone: &Flock) {
         sender.refused(401, sender.stranger(Method::POST, "/auth/login").json(&wrong)).await;
         let unknown = json!({ "email": value, "password": gone.password.text, value: value });
         sender.refused(422, sender.stranger(Method::POST, "/auth/login").json(&unknown)).await;
-        let foreign = sender.stranger(Method::POST, "/auth/login").header("origin", format!("https://{encoded}.fr"));
+        let foreign =
+            sender.stranger(Method::POST, "/auth/login").header("origin", format!("https://{encoded}.fr"));
         sender.refused(403, foreign.json(&wrong)).await;
     }
     let wrong = json!({ "email": gone.email.text, "password": gone.password.text });
@@ -477,7 +521,9 @@ fn broken_http(system: &System, sender: &mut Sender, gone: &Flock) {
             format!("GET /{value} HTTP/9.9\r\nhost: {value}\r\n\r\n"),
             format!("GET /api/v1/contacts HTTP/1.1\r\nhost: a\r\n{value}\u{1}: {value}\u{0}\r\n\r\n"),
             format!("POST /api/v1/assessments HTTP/1.1\r\nhost: a\r\ncontent-length: {value}\r\n\r\n{value}"),
-            format!("POST /api/v1/auth/login HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{value}\r\n"),
+            format!(
+                "POST /api/v1/auth/login HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{value}\r\n"
+            ),
         ] {
             let mut stream = TcpStream::connect(("127.0.0.1", system.port())).unwrap();
             stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -495,9 +541,9 @@ fn broken_http(system: &System, sender: &mut Sender, gone: &Flock) {
 async fn exported(system: &System, at_least: usize) -> Vec<u8> {
     let started = Instant::now();
     let report = loop {
-        let output = system.audit(&["verify", "-o", "json"]).unwrap();
+        let output = system.audit(&["verify", "--output", "json"]).unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        if output.status.success() && report["pending"] == 0 {
+        if output.status.success() && report["pending"] == 0 && report["covered"] == report["records"] {
             break report;
         }
         assert!(started.elapsed() < PATIENCE, "the audit log is never complete: {report}");
