@@ -1,6 +1,11 @@
 //! What the README tells a newcomer to do, done: start, log in, write a prompt, change a policy, break one, verify
 //! the audit log, damage it, stop, start again.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::Path;
 use std::process::Command;

@@ -2,6 +2,13 @@
 //! not, a port in use, a folder in use or damaged, a broken manifest. Always a clear answer, and nothing that was
 //! acknowledged is lost.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
