@@ -327,7 +327,7 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// Reads JSON; see [`Json`] for what is refused.
+/// Reads a JSON object; see [`Json`] for what is refused.
 ///
 /// # Errors
 /// 400 or 422, naming the place and never a value.
@@ -340,6 +340,11 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             ),
         )
     };
+    // Every body is an object. Where serde expects one, it would take an array too, its values as the fields in order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let message = Text::new("valeur inattendue ; attendu : un objet", "expected an object");
+        return Err(Problem::validation().field("", "invalid_type", message));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer(error.path());
