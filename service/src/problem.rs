@@ -514,9 +514,9 @@ async fn handle(State(pipeline): State<Pipeline>, request: Request, next: Next) 
     let started = Instant::now();
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("request", method, route, trace_id = tracing::field::Empty);
-    let trace_id = crate::telemetry::adopt(request.headers(), &span);
-    span.record("trace_id", trace_id.as_str());
+    let (span, trace_id) = crate::telemetry::request_span(request.headers(), |trace_id| {
+        tracing::info_span!("request", method, route, trace_id)
+    });
     let english = prefers_english(request.headers());
     let path = request.uri().path().to_owned();
 

@@ -3,6 +3,8 @@
 //! In: `NOVACRM_LOG` (a filter in `tracing` syntax, `info` when absent) and `OTEL_EXPORTER_OTLP_ENDPOINT`.
 //! Out: a guard that flushes what is left when it is dropped.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::http::HeaderMap;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
@@ -62,6 +64,7 @@ pub fn init(service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
         }
         _ => None,
     };
+    EXPORTING.store(provider.is_some(), Ordering::Relaxed);
     let traces = provider
         .as_ref()
         .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(service)));
@@ -74,17 +77,30 @@ pub fn init(service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
     Ok(TelemetryGuard(provider))
 }
 
-/// The W3C trace a request belongs to: the caller's when it sent `traceparent`, else one of its own.
-pub(crate) fn adopt(headers: &HeaderMap, span: &Span) -> String {
-    let parent = TraceContextPropagator::new().extract(&Headers(headers));
-    let remote = parent.span().span_context().trace_id();
-    // Without an exporter there is no span to attach to; the id below still ties the logs together.
-    let _ = span.set_parent(parent);
-    let own = span.context().span().span_context().trace_id();
-    match (own, remote) {
-        (id, _) | (_, id) if id != opentelemetry::TraceId::INVALID => id.to_string(),
-        _ => opentelemetry::TraceId::from(rand_id()).to_string(),
+/// Whether spans are exported, and ids of traces therefore come from the exporter's library.
+static EXPORTING: AtomicBool = AtomicBool::new(false);
+
+/// Opens the span of a request within its W3C trace: the caller's when it sent `traceparent`, else a new one.
+///
+/// `open` makes the span for a trace id. The id is known before the span where nothing is exported, which spares
+/// rewriting the span's fields on every request.
+pub(crate) fn request_span(headers: &HeaderMap, open: impl FnOnce(&str) -> Span) -> (Span, String) {
+    let parent = || TraceContextPropagator::new().extract(&Headers(headers));
+    if EXPORTING.load(Ordering::Relaxed) {
+        let span = open("");
+        // It fails only for a span that is not exported, which then belongs to no trace.
+        let _ = span.set_parent(parent());
+        let id = span.context().span().span_context().trace_id().to_string();
+        span.record("trace_id", id.as_str());
+        return (span, id);
     }
+    let remote = headers.contains_key("traceparent").then(|| parent().span().span_context().trace_id());
+    let id = match remote {
+        Some(id) if id != opentelemetry::TraceId::INVALID => id,
+        _ => opentelemetry::TraceId::from(rand_id()),
+    };
+    let id = id.to_string();
+    (open(&id), id)
 }
 
 fn rand_id() -> u128 {

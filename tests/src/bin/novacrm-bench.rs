@@ -197,14 +197,6 @@ async fn api(system: &System) -> Result<(), Error> {
 
     let database = system.secret("novacrm-database", "api-url")?;
     let token = system.log_in().await?.token().to_owned();
-    let base = system.url("/api/v1");
-    let load = Load {
-        address: base.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned(),
-        tls: None,
-        connections: API_CONNECTIONS,
-        duration: Duration::from_secs(SECONDS),
-        expected: StatusCode::OK,
-    };
     say(&format!(
         "\nAPI beside `pgbench -M prepared` with the same SQL, {API_CONNECTIONS} connections each, {CONTACTS} contacts, \
          {ROUNDS} rounds of {SECONDS} s"
@@ -217,14 +209,11 @@ async fn api(system: &System) -> Result<(), Error> {
             (Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()));
         for _ in 0..ROUNDS {
             let below = pgbench(&database, script, &[("id", &id)], API_CONNECTIONS)?;
-            let (path, header) = (path.clone(), format!("Bearer {token}"));
-            let measured = load
-                .run(move |_, _| request("GET", &path, &[("authorization", &header)], Bytes::new()))
-                .await?;
+            let measured = wrk(&system.url(&path), &token)?;
             floor.0.push(below);
-            rate.0.push(measured.rate);
-            ratio.0.push(measured.rate / below * 100.0);
-            p99.0.push(millis(&measured, 0.99));
+            rate.0.push(measured.0);
+            ratio.0.push(measured.0 / below * 100.0);
+            p99.0.push(measured.1);
         }
         say(&format!("  {name}"));
         say(&format!("    floor   {}", floor.show("/s", 0)));
@@ -253,7 +242,7 @@ async fn fill(connection: &mut PgConnection) -> Result<(), Error> {
 
 /// Transactions per second of pgbench.
 fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: usize) -> Result<f64, Error> {
-    let mut command = Command::new(pgbench_program()?);
+    let mut command = Command::new(installed("pgbench", "postgresql-contrib")?);
     command.args([
         "-n",
         "-M",
@@ -277,14 +266,42 @@ fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: u
     rate.ok_or_else(|| format!("pgbench said no rate: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-fn pgbench_program() -> Result<std::path::PathBuf, Error> {
+/// Requests per second and the 99th percentile in milliseconds, as wrk measures them: like pgbench a small C program
+/// with two threads, so that the machine is shared alike.
+fn wrk(url: &str, token: &str) -> Result<(f64, f64), Error> {
+    let output = Command::new(installed("wrk", "wrk")?)
+        .args(["-t2", &format!("-c{API_CONNECTIONS}"), &format!("-d{SECONDS}s"), "--latency", "-H"])
+        .arg(format!("Authorization: Bearer {token}"))
+        .arg(url)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let after = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name).map(str::trim));
+    if after("Non-2xx or 3xx responses:").is_some() || after("Socket errors:").is_some() {
+        return Err(format!("not every answer was a success:\n{said}").into());
+    }
+    let rate = after("Requests/sec:").and_then(|rate| rate.parse().ok());
+    match (rate, after("99%").and_then(milliseconds)) {
+        (Some(rate), Some(p99)) => Ok((rate, p99)),
+        _ => Err(format!("wrk said no rate:\n{said}").into()),
+    }
+}
+
+/// A time as wrk writes it: `1.23ms`, `456.00us`, `1.02s`.
+fn milliseconds(time: &str) -> Option<f64> {
+    [("ms", 1.0), ("us", 0.001), ("s", 1000.0)]
+        .into_iter()
+        .find_map(|(unit, factor)| Some(time.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
+}
+
+/// A program on the PATH or where Debian keeps PostgreSQL's.
+fn installed(program: &str, package: &str) -> Result<std::path::PathBuf, Error> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
     let folders = debian.map(|entry| entry.path().join("bin")).chain(std::env::split_paths(&path));
-    let mut programs = folders.map(|folder| folder.join("pgbench"));
-    programs.find(|program| program.is_file()).ok_or_else(|| {
-        "pgbench is missing: it comes with PostgreSQL (Debian: apt-get install postgresql-contrib)".into()
-    })
+    let mut programs = folders.map(|folder| folder.join(program));
+    programs
+        .find(|program| program.is_file())
+        .ok_or_else(|| format!("{program} is missing (Debian: apt-get install {package})").into())
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
