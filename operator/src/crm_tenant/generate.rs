@@ -14,13 +14,13 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use novacrm_crds::SecretKeyReference;
+use novacrm_engine_core::record::{CheckpointKey, log};
 use rand::distr::Alphanumeric;
 use rand::{CryptoRng, Rng};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
-use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
@@ -148,19 +148,9 @@ fn engine_keys(
             signing
         }
     };
-    let public = verifier_line(&format!("novacrm.io/{namespace}/audit"), &signing);
-    content.insert(PUBLIC.to_owned(), Zeroizing::new(public));
+    let log = CheckpointKey::new(&log::origin(namespace), signing).map_err(|_| GenerateError::Encoding)?;
+    content.insert(PUBLIC.to_owned(), Zeroizing::new(log.verifier_line() + "\n"));
     Ok(content)
-}
-
-/// The public key of a log as C2SP signed-note writes it: `<name>+<key id>+<base64 of type and key>`, where the
-/// id is the start of SHA-256 over name, newline, type (1 for Ed25519) and key.
-fn verifier_line(name: &str, key: &SigningKey) -> String {
-    let mut typed = vec![1_u8];
-    typed.extend_from_slice(key.verifying_key().as_bytes());
-    let digest = Sha256::new().chain_update(name).chain_update("\n").chain_update(&typed).finalize();
-    let id: String = hex::encode(digest).chars().take(8).collect();
-    format!("{name}+{id}+{}\n", STANDARD.encode(&typed))
 }
 
 fn signing_key(rng: &mut impl CryptoRng) -> SigningKey {
