@@ -502,6 +502,29 @@ pub struct EngineCounts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub since: Option<String>,
+    /// The oldest version that one of them still serves, when not all serve this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub oldest: Option<String>,
+    /// Those that do not serve it, and tenants without a Ready engine; the first 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub behind: Vec<EngineBehind>,
+}
+
+/// An engine that does not serve a revision.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct EngineBehind {
+    /// Namespace of its tenant.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Its pod; absent when the tenant has no Ready engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub pod: Option<String>,
+    /// Why it does not serve the revision.
+    #[schemars(length(max = 512))]
+    pub reason: String,
 }
 
 /// Why a spec was refused: where, what, and what to do.

@@ -25,3 +25,13 @@ pub const REASON_AVAILABLE: &str = "Available";
 pub const REASON_PROGRESSING: &str = "Progressing";
 /// A part of the tenant failed.
 pub const REASON_FAILED: &str = "Failed";
+/// The tenant's engines are given the combined rules of every policy that applies.
+pub const RULES: &str = "Rules";
+/// The bundle holds what every policy that applies says.
+pub const REASON_CURRENT: &str = "Current";
+/// The combined policies are more than a bundle can hold; the former bundle stays.
+pub const REASON_TOO_LARGE: &str = "BundleTooLarge";
+/// An accepted revision can no longer be read by this release; the former bundle stays.
+pub const REASON_REVISION_UNREADABLE: &str = "RevisionUnreadable";
+/// The API server or another system the operator needs did not do what was asked; it is tried again.
+pub const REASON_ERROR: &str = "Error";

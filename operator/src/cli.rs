@@ -2,12 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use novacrm_crds::DEFAULT_POLICY_NAMESPACE;
+use novacrm_service::{shutdown, telemetry};
 
+use crate::cluster::Config;
+use crate::cluster::leader::Timing;
+use crate::cluster::run::{self, Process};
 use crate::crm_tenant::build::{Settings, build};
 use crate::manifests;
 use crate::render::render;
@@ -48,6 +53,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Reconcile both kinds in a cluster, until a signal
+    Run(RunArgs),
     /// Print the Kubernetes objects that manifests stand for, without any secret
     Render(RenderArgs),
     /// Run what manifests describe on this machine, until Ctrl-C; a changed manifest takes effect at once
@@ -80,6 +87,35 @@ struct ManifestArgs {
     /// Namespace of the organisation's policies
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY_NAMESPACE)]
     policy_namespace: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+struct RunArgs {
+    /// Namespace the operator runs in
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    namespace: String,
+    /// Name of this process among its replicas
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pod_name: String,
+    /// Namespace of the organisation's policies
+    #[arg(long, value_name = "NAME", env = "NOVACRM_POLICY_NAMESPACE", default_value = DEFAULT_POLICY_NAMESPACE)]
+    policy_namespace: String,
+    /// Look at these namespaces only, beside the policy namespace
+    #[arg(long, value_name = "NAME,…", env = "NOVACRM_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// Registry and path of the images of tenants, such as `registry.example/novacrm`
+    #[arg(long, value_name = "PREFIX", env = "NOVACRM_IMAGE_REPOSITORY")]
+    image_repository: Option<String>,
+    /// Version of the images of tenants [default: that of the operator]
+    #[arg(long, value_name = "TAG", env = "NOVACRM_IMAGE_VERSION")]
+    image_version: Option<String>,
+    /// Address of probes and metrics (HTTP)
+    #[arg(long, value_name = "ADDRESS", env = "NOVACRM_ADMIN_ADDRESS", default_value = "0.0.0.0:9090")]
+    admin_address: SocketAddr,
+    /// Name of the Lease by which replicas agree on who leads
+    #[arg(long, value_name = "NAME", env = "NOVACRM_LEASE", default_value = "novacrm-operator")]
+    lease: String,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +215,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match cli.command {
+        Command::Run(args) => run_operator(args),
         Command::Render(args) => run_render(&args.manifests),
         #[cfg(feature = "local")]
         Command::Up(args) => local::up(args),
@@ -233,6 +270,40 @@ fn crds(folder: Option<&Path>) -> Result<u8, Failure> {
     print(&out)
 }
 
+fn run_operator(args: RunArgs) -> Result<u8, Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::new(FAILED, crate::cluster::chain(error));
+    let _telemetry = telemetry::init("novacrm-operator").map_err(|error| failed(&error))?;
+    novacrm_service::tls::install_provider();
+    let defaults = Settings::default();
+    let settings = Settings {
+        version: args.image_version.unwrap_or(defaults.version),
+        operator_namespace: args.namespace,
+        image_repository: args.image_repository,
+        ..defaults
+    };
+    let process = Process {
+        config: Config {
+            policy_namespace: args.policy_namespace,
+            watch_namespaces: args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+            settings,
+            identity: args.pod_name,
+        },
+        admin_address: args.admin_address,
+        lease: args.lease,
+        timing: Timing::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(FAILED, error))?;
+    runtime.block_on(async {
+        let stop = shutdown::on_signal().map_err(|error| failed(&error))?;
+        let client = kube::Client::try_default().await.map_err(|error| failed(&error))?;
+        run::run(client, process, stop).await.map_err(|error| failed(&error))?;
+        Ok(DONE)
+    })
+}
+
 fn run_render(args: &ManifestArgs) -> Result<u8, Failure> {
     let sources = manifests::read(&args.manifests).map_err(|error| Failure::new(REFUSED, error))?;
     let world = world::look(&Memory::default(), &sources.parse(), &args.policy_namespace);
@@ -271,7 +342,6 @@ mod local {
     use std::time::Duration;
 
     use comfy_table::presets::NOTHING;
-    use novacrm_service::shutdown;
 
     use super::*;
     use crate::local::data_dir::{ADMIN, DataDir, STATUS, load};

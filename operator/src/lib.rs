@@ -4,6 +4,7 @@
 //! `render` prints what they build and `up` (feature `local`) runs it on this machine.
 
 pub mod cli;
+pub mod cluster;
 pub mod compliance_policy;
 pub mod condition;
 pub mod crm_tenant;

@@ -65,6 +65,19 @@ pub fn install_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// What a client needs that presents an identity of which the PEM files are at hand as bytes.
+///
+/// # Errors
+/// When they cannot be used.
+pub fn client_config(authorities: &[u8], chain: &[u8], key: &[u8]) -> Result<ClientConfig, TlsError> {
+    let files = Files {
+        authorities: authorities.to_vec(),
+        chain: chain.to_vec(),
+        key: zeroizing::Bytes(key.to_vec()),
+    };
+    files.client_config(Path::new(""))
+}
+
 /// Who is at the other end of a connection: the last segment of the URI in its certificate
 /// (`spiffe://<namespace>.novacrm/<name>`), verified against the tenant's authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,12 +217,16 @@ impl Files {
         Ok(Arc::new(config))
     }
 
-    fn client(&self, dir: &Path) -> Result<reqwest::Client, TlsError> {
+    fn client_config(&self, dir: &Path) -> Result<ClientConfig, TlsError> {
         let (roots, chain, key) = self.parts(dir)?;
-        let config = ClientConfig::builder()
+        ClientConfig::builder()
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)
-            .map_err(|source| TlsError::Identity { dir: dir.to_owned(), source })?;
+            .map_err(|source| TlsError::Identity { dir: dir.to_owned(), source })
+    }
+
+    fn client(&self, dir: &Path) -> Result<reqwest::Client, TlsError> {
+        let config = self.client_config(dir)?;
         Ok(reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .https_only(true)

@@ -1,17 +1,25 @@
 //! What became of a policy in, its status out. Pure: the time is handed in, and the status before, since a
 //! condition's time moves only when its status flips.
 
-use novacrm_crds::compliance_policy::{ActiveRevision, CompliancePolicyStatus, EngineCounts, PolicyProblem};
+use novacrm_crds::compliance_policy::{
+    ActiveRevision, CompliancePolicyStatus, EngineBehind, EngineCounts, PolicyProblem,
+};
 use novacrm_crds::conditions::{
     READY, REASON_ENFORCED, REASON_INVALID, REASON_NO_TENANT, REASON_PROPAGATING, REASON_VALID, RECONCILING,
     STALLED, VALIDATED,
 };
+use novacrm_engine_core::policy::CheckedPolicy;
+use novacrm_engine_wire::BundleStatus;
 use time::OffsetDateTime;
 
 use crate::condition::{Conditions, rfc3339};
 
 /// Most problems that a status lists.
 const MAX_PROBLEMS: usize = 50;
+/// Most engines that a status names.
+const MAX_BEHIND: usize = 20;
+/// Longest reason for one of them, in characters.
+const MAX_REASON: usize = 500;
 
 /// What is known of a policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,15 +32,62 @@ pub struct Observation {
     pub problems: Vec<PolicyProblem>,
     /// How many tenants the active revision applies to.
     pub tenants: usize,
-    /// One per engine of those tenants.
+    /// One per Ready engine of those tenants.
     pub engines: Vec<EngineView>,
+    /// Those of the tenants that should have an engine and have no Ready one.
+    pub silent: Vec<String>,
 }
 
 /// What one engine says of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineView {
-    /// It serves the tenant's newest bundle, which holds the active revision; and since when.
-    pub serving_since: Option<OffsetDateTime>,
+    /// Namespace of its tenant.
+    pub namespace: String,
+    /// Its pod.
+    pub pod: String,
+    /// Whether it serves the revision.
+    pub serving: Serving,
+}
+
+/// Whether an engine serves a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// It does.
+    Since(OffsetDateTime),
+    /// It does not.
+    Behind {
+        /// The version of the policy that it serves instead.
+        version: Option<String>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Whether an engine that says this of itself serves the active revision of a policy. `away` is why it cannot be
+/// asked, when it cannot.
+#[must_use]
+pub fn serving(active: &CheckedPolicy, reported: Option<&BundleStatus>, away: Option<&str>) -> Serving {
+    let bundle = reported.and_then(|status| status.bundle.as_ref());
+    let version = bundle
+        .and_then(|bundle| {
+            bundle
+                .policies
+                .iter()
+                .find(|one| one.namespace == active.namespace() && one.name == active.name())
+        })
+        .map(|policy| policy.version.clone());
+    let since = reported.and_then(|status| status.since);
+    if let (true, Some(since)) = (version.as_deref() == Some(&active.spec().version), since) {
+        return Serving::Since(since);
+    }
+    let refused = reported.and_then(|status| status.last_error.as_ref());
+    let reason = match (away, refused) {
+        (Some(why), _) => why.to_owned(),
+        (None, Some(error)) => format!("it refused bundle {}: {}", error.digest, error.message),
+        (None, None) if reported.is_none() => "it has not answered yet".to_owned(),
+        (None, None) => "it has not taken the bundle over yet".to_owned(),
+    };
+    Serving::Behind { version, reason }
 }
 
 /// The status of a policy.
@@ -46,8 +101,15 @@ pub fn status(
     let mut conditions =
         Conditions::new(before.map_or(&empty, |before| &before.conditions), observed.generation, now);
     let valid = observed.problems.is_empty();
-    let serving = observed.engines.iter().filter(|engine| engine.serving_since.is_some()).count();
-    let engines = observed.engines.len();
+    let since: Vec<OffsetDateTime> = observed
+        .engines
+        .iter()
+        .filter_map(|engine| match engine.serving {
+            Serving::Since(since) => Some(since),
+            Serving::Behind { .. } => None,
+        })
+        .collect();
+    let (serving, engines) = (since.len(), observed.engines.len());
     let propagated = serving == engines && (engines > 0 || observed.tenants == 0);
 
     if valid {
@@ -82,8 +144,14 @@ pub fn status(
         conditions.set(STALLED, false, REASON_VALID, "The spec is accepted.");
     }
 
-    let since = (serving == engines)
-        .then(|| observed.engines.iter().filter_map(|engine| engine.serving_since).max().and_then(rfc3339));
+    // Pods come and go, and a pod counts from its newest bundle; the revision is in force since all had it first.
+    let known = before
+        .filter(|before| before.active == observed.active)
+        .and_then(|before| before.engines.as_ref()?.since.clone());
+    let since = (propagated && engines > 0)
+        .then(|| known.or_else(|| since.iter().max().copied().and_then(rfc3339)))
+        .flatten();
+    let (behind, oldest) = behind(observed);
     CompliancePolicyStatus {
         observed_generation: observed.generation,
         active: observed.active.clone(),
@@ -91,11 +159,48 @@ pub fn status(
             ready: u32::try_from(engines).unwrap_or(u32::MAX),
             serving: u32::try_from(serving).unwrap_or(u32::MAX),
             summary: format!("{serving}/{engines}"),
-            since: since.flatten(),
+            since,
+            oldest,
+            behind,
         }),
         problems: observed.problems.iter().take(MAX_PROBLEMS).cloned().collect(),
         conditions: conditions.finish(),
     }
+}
+
+/// The engines that do not serve the revision, and the oldest version among them.
+fn behind(observed: &Observation) -> (Vec<EngineBehind>, Option<String>) {
+    let mut oldest: Option<&str> = None;
+    let mut found: Vec<EngineBehind> = observed
+        .silent
+        .iter()
+        .map(|namespace| EngineBehind {
+            namespace: namespace.clone(),
+            pod: None,
+            reason: "no engine of this tenant is Ready".to_owned(),
+        })
+        .collect();
+    for engine in &observed.engines {
+        let Serving::Behind { version, reason } = &engine.serving else { continue };
+        if let Some(version) = version.as_deref()
+            && oldest.is_none_or(|oldest| semver(version) < semver(oldest))
+        {
+            oldest = Some(version);
+        }
+        found.push(EngineBehind {
+            namespace: engine.namespace.clone(),
+            pod: Some(engine.pod.clone()),
+            reason: reason.chars().take(MAX_REASON).collect(),
+        });
+    }
+    found.sort();
+    found.truncate(MAX_BEHIND);
+    (found, oldest.map(str::to_owned))
+}
+
+/// Orders versions; what is none comes first.
+fn semver(version: &str) -> Option<semver::Version> {
+    version.parse().ok()
 }
 
 fn summary(problems: &[PolicyProblem]) -> String {
@@ -121,8 +226,17 @@ mod tests {
             active: Some(ActiveRevision { version: "1.2.0".into(), digest: "sha256:00".into() }),
             problems: Vec::new(),
             tenants: 1,
-            engines: vec![EngineView { serving_since: Some(NOW) }],
+            engines: vec![engine(Serving::Since(NOW))],
+            silent: Vec::new(),
         }
+    }
+
+    fn engine(serving: Serving) -> EngineView {
+        EngineView { namespace: "acme".into(), pod: "engine-0".into(), serving }
+    }
+
+    fn old(version: &str) -> EngineView {
+        engine(Serving::Behind { version: Some(version.into()), reason: "it refuses the bundle".into() })
     }
 
     fn broken() -> PolicyProblem {
@@ -144,7 +258,7 @@ mod tests {
     #[test]
     fn each_situation_has_its_conditions() {
         let mut propagating = observed();
-        propagating.engines.push(EngineView { serving_since: None });
+        propagating.engines.push(old("1.1.0"));
         let starting = Observation { engines: Vec::new(), ..observed() };
         let unselected = Observation { tenants: 0, engines: Vec::new(), ..observed() };
         let invalid = Observation { problems: vec![broken()], ..observed() };
@@ -188,6 +302,32 @@ mod tests {
         assert_ne!(time(&broken, "Ready"), time(&same, "Ready"));
         // `Reconciling` was `False` and stays it.
         assert_eq!(time(&broken, "Reconciling"), time(&same, "Reconciling"));
+    }
+
+    #[test]
+    fn engines_that_do_not_serve_the_revision_are_named_and_hide_no_others() {
+        let mut mixed = observed();
+        mixed.engines.extend([old("1.10.0"), old("1.9.0")]);
+        mixed.silent.push("broken".into());
+        let engines = status(&mixed, None, NOW).engines.unwrap();
+        assert_eq!((engines.summary.as_str(), engines.oldest.as_deref()), ("1/3", Some("1.9.0")));
+        assert_eq!(engines.since, None);
+        let named: Vec<_> =
+            engines.behind.iter().map(|one| (one.namespace.as_str(), one.pod.as_deref())).collect();
+        assert_eq!(named, [("acme", Some("engine-0")), ("acme", Some("engine-0")), ("broken", None)]);
+        let mut silent = observed();
+        silent.silent.push("broken".into());
+        let status = status(&silent, None, NOW);
+        assert_eq!(condition(&status, "Ready"), ("True", "Enforced"));
+        assert_eq!(status.engines.unwrap().behind.len(), 1);
+    }
+
+    #[test]
+    fn a_pod_that_comes_later_does_not_move_since_when_the_revision_is_in_force() {
+        let first = status(&observed(), None, NOW);
+        let later = Observation { engines: vec![engine(Serving::Since(LATER))], ..observed() };
+        let second = status(&later, Some(&first), LATER);
+        assert_eq!(second.engines.unwrap().since.as_deref(), Some("2026-11-22T12:00:00Z"));
     }
 
     #[test]

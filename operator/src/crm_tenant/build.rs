@@ -20,12 +20,13 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource;
+use novacrm_crds::CrmTenant;
 use novacrm_crds::crm_tenant::Workload;
 
-use crate::crm_tenant::validate::Validated;
+use crate::crm_tenant::validate::{Bundles, Validated};
 use crate::crm_tenant::{ADMIN_PORT, API_PORT, ENGINE_PORT, IMAGE_STATIC_DIR, names};
 
 /// User and group of every process; the images make the same.
@@ -38,6 +39,8 @@ pub const MONITORING_LABEL: &str = "novacrm.io/monitoring";
 /// What the operator knows beyond the manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Registry and path before the names of the images; none when they are on the nodes.
+    pub image_repository: Option<String>,
     /// Version of the images, that of the operator.
     pub version: String,
     /// Namespace the operator runs in.
@@ -46,9 +49,20 @@ pub struct Settings {
     pub database_port: u16,
 }
 
+impl Settings {
+    fn image(&self, name: &str) -> String {
+        let version = &self.version;
+        match &self.image_repository {
+            Some(repository) => format!("{repository}/{name}:{version}"),
+            None => format!("{name}:{version}"),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            image_repository: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operator_namespace: "novacrm-system".to_owned(),
             database_port: 5432,
@@ -96,7 +110,7 @@ pub fn build(tenant: &Validated, settings: &Settings) -> Resources {
     let workloads = [&engine, &api];
     Resources {
         secrets: secrets(tenant),
-        config_maps: builder.config_maps(),
+        config_maps: bundle_config_maps(tenant.tenant(), tenant.bundle(), settings),
         service_accounts: workloads.map(|part| builder.service_account(part)).into(),
         jobs: vec![builder.job(&builder.engine_migration()), builder.job(&builder.api_migration())],
         deployments: workloads.map(|part| builder.deployment(part)).into(),
@@ -273,52 +287,11 @@ impl Builder<'_> {
     }
 
     fn labels(&self, name: &str) -> BTreeMap<String, String> {
-        let mut labels = selector(name);
-        labels.extend(
-            [
-                ("app.kubernetes.io/part-of", "novacrm"),
-                ("app.kubernetes.io/managed-by", "novacrm-operator"),
-                ("app.kubernetes.io/version", self.settings.version.as_str()),
-                ("novacrm.io/tenant", self.tenant.namespace()),
-            ]
-            .map(|(key, value)| (key.to_owned(), value.to_owned())),
-        );
-        labels
-    }
-
-    /// What goes with the tenant. Secrets and databases have no owner: they outlive it.
-    fn owner(&self) -> Option<Vec<OwnerReference>> {
-        self.tenant.tenant().controller_owner_ref(&()).map(|owner| vec![owner])
+        labels(self.tenant.namespace(), name, self.settings)
     }
 
     fn metadata(&self, name: &str) -> ObjectMeta {
-        ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(self.tenant.namespace().to_owned()),
-            labels: Some(self.labels(name)),
-            owner_references: self.owner(),
-            ..ObjectMeta::default()
-        }
-    }
-
-    fn config_maps(&self) -> Vec<ConfigMap> {
-        let bundle = self.tenant.bundle();
-        let current = (names::BUNDLE, Some(&bundle.current));
-        let previous = (names::BUNDLE_PREVIOUS, bundle.previous.as_ref());
-        [current, previous]
-            .into_iter()
-            .filter_map(|(name, revision)| {
-                let revision = revision?;
-                let mut metadata = self.metadata(name);
-                metadata.annotations = Some(BTreeMap::from([
-                    ("novacrm.io/bundle-digest".to_owned(), revision.digest.clone()),
-                    ("novacrm.io/bundle-sequence".to_owned(), revision.sequence.to_string()),
-                ]));
-                let content = ByteString(revision.bytes.clone());
-                let binary_data = Some(BTreeMap::from([(names::BUNDLE_KEY.to_owned(), content)]));
-                Some(ConfigMap { metadata, binary_data, ..ConfigMap::default() })
-            })
-            .collect()
+        metadata(self.tenant.tenant(), name, self.settings)
     }
 
     fn service_account(&self, part: &Part<'_>) -> ServiceAccount {
@@ -412,7 +385,7 @@ impl Builder<'_> {
         let serves = part.port.is_some();
         Container {
             name: part.name.to_owned(),
-            image: Some(format!("{}:{}", part.image, self.settings.version)),
+            image: Some(self.settings.image(part.image)),
             args: Some(part.arguments.iter().map(|argument| (*argument).to_owned()).collect()),
             env: Some(part.env.clone()),
             ports,
@@ -561,6 +534,53 @@ impl Folder {
             ..VolumeMount::default()
         }
     }
+}
+
+/// The ConfigMaps with a tenant's rules: the ones in force, then those before.
+#[must_use]
+pub fn bundle_config_maps(tenant: &CrmTenant, bundles: &Bundles, settings: &Settings) -> Vec<ConfigMap> {
+    let current = (names::BUNDLE, Some(&bundles.current));
+    let previous = (names::BUNDLE_PREVIOUS, bundles.previous.as_ref());
+    [current, previous]
+        .into_iter()
+        .filter_map(|(name, revision)| {
+            let revision = revision?;
+            let mut metadata = metadata(tenant, name, settings);
+            metadata.annotations = Some(BTreeMap::from([
+                ("novacrm.io/bundle-digest".to_owned(), revision.digest.clone()),
+                ("novacrm.io/bundle-sequence".to_owned(), revision.sequence.to_string()),
+            ]));
+            let content = ByteString(revision.bytes.clone());
+            let binary_data = Some(BTreeMap::from([(names::BUNDLE_KEY.to_owned(), content)]));
+            Some(ConfigMap { metadata, binary_data, ..ConfigMap::default() })
+        })
+        .collect()
+}
+
+/// What every object of a tenant says of itself. Secrets and databases have no owner: they outlive the tenant.
+fn metadata(tenant: &CrmTenant, name: &str, settings: &Settings) -> ObjectMeta {
+    let namespace = tenant.metadata.namespace.clone().unwrap_or_default();
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(labels(&namespace, name, settings)),
+        namespace: Some(namespace),
+        owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn labels(namespace: &str, name: &str, settings: &Settings) -> BTreeMap<String, String> {
+    let mut labels = selector(name);
+    labels.extend(
+        [
+            ("app.kubernetes.io/part-of", "novacrm"),
+            ("app.kubernetes.io/managed-by", "novacrm-operator"),
+            ("app.kubernetes.io/version", settings.version.as_str()),
+            ("novacrm.io/tenant", namespace),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    labels
 }
 
 fn selector(name: &str) -> BTreeMap<String, String> {

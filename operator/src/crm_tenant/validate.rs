@@ -3,7 +3,7 @@
 use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::{CrmTenant, CrmTenantSpec};
 use novacrm_engine_core::bundle::{Bundle, RegisteredUse};
-use novacrm_engine_core::policy::check_tenant;
+use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
 
 use crate::crm_tenant::dereference::Dereferenced;
 use crate::crm_tenant::names;
@@ -141,7 +141,8 @@ pub fn validate(
             "Use letters, digits, hyphens, underscores and dots.",
         ));
     }
-    let bundle = match bundle(&namespace, tenant, dereferenced) {
+    let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
+    let bundle = match next_bundle(&namespace, &dereferenced.policies, uses, &dereferenced.bundles, 0) {
         Ok(bundle) => bundle,
         Err(problem) => {
             problems.push(problem);
@@ -154,18 +155,24 @@ pub fn validate(
     Ok(Validated { tenant: tenant.clone(), namespace, bundle })
 }
 
-fn bundle(
+/// The bundle that policies and a register of AI uses make, after the ones that were given before (newest first). One
+/// that says the same as the last keeps its number; a new one has a number above `floor` and all before.
+///
+/// # Errors
+/// When it is larger than a ConfigMap holds. Nothing is cut off.
+pub fn next_bundle(
     namespace: &str,
-    tenant: &CrmTenant,
-    dereferenced: &Dereferenced,
+    policies: &[CheckedPolicy],
+    uses: impl IntoIterator<Item = RegisteredUse>,
+    before: &[BundleRevision],
+    floor: u64,
 ) -> Result<Bundles, PolicyProblem> {
-    let last = dereferenced.bundles.first();
-    let sequence = last.map_or(1, |last| last.sequence.saturating_add(1));
-    let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
-    let bundle = Bundle::assemble(namespace, sequence, &dereferenced.policies, uses);
+    let last = before.first();
+    let sequence = before.iter().map(|one| one.sequence).fold(floor, u64::max).saturating_add(1);
+    let bundle = Bundle::assemble(namespace, sequence, policies, uses);
     let digest = bundle.digest();
     if let Some(last) = last.filter(|last| last.digest == digest) {
-        return Ok(Bundles { current: last.clone(), previous: dereferenced.bundles.get(1).cloned() });
+        return Ok(Bundles { current: last.clone(), previous: before.get(1).cloned() });
     }
     let bytes = bundle.encode().map_err(|error| {
         problem("spec", &error.to_string(), "Shorten or remove policies that apply to this tenant.")

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::compliance_policy;
-use crate::compliance_policy::status::EngineView;
+use crate::compliance_policy::status::{EngineView, Serving};
 use crate::crm_tenant::build::{Resources, Settings, build};
 use crate::crm_tenant::database::{self, Passwords};
 use crate::crm_tenant::generate::{GenerateError, generate};
@@ -648,6 +648,7 @@ impl Up<'_> {
                     .filter(|tenant| self.tenants.contains_key(*tenant))
                     .map(|tenant| self.engine_view(tenant, view))
                     .collect(),
+                silent: Vec::new(),
             };
             let status = compliance_policy::status::status(&observed, self.policies_before.get(key), now);
             items.push(item("CompliancePolicy", &view.metadata, &status));
@@ -694,22 +695,14 @@ impl Up<'_> {
         Ok(())
     }
 
-    /// Whether a tenant's engine serves the newest bundle, with the policy's active revision in it.
+    /// Whether a tenant's engine serves the policy's active revision.
     fn engine_view(&self, namespace: &str, view: &world::PolicyView) -> EngineView {
-        let tenant = self.active().find(|tenant| tenant.namespace() == namespace);
-        let wanted = tenant.map(|tenant| &tenant.bundle().current.digest);
         let reported = self.tenants.get(namespace).and_then(|running| running.engine.as_ref());
-        let serving_since = reported.and_then(|status| {
-            let bundle = status.bundle.as_ref()?;
-            let active = view.active.as_ref()?;
-            let holds = bundle.policies.iter().any(|policy| {
-                policy.namespace == active.namespace()
-                    && policy.name == active.name()
-                    && policy.version == active.spec().version
-            });
-            (holds && Some(&bundle.digest) == wanted).then_some(status.since).flatten()
-        });
-        EngineView { serving_since }
+        let serving = match &view.active {
+            Some(active) => compliance_policy::status::serving(active, reported, None),
+            None => Serving::Behind { version: None, reason: "no revision is in force".to_owned() },
+        };
+        EngineView { namespace: namespace.to_owned(), pod: names::ENGINE.to_owned(), serving }
     }
 
     fn tell_problems(&mut self) {

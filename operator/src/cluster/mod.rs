@@ -1,0 +1,532 @@
+//! `run`: a cluster in, the same cluster as its `CrmTenant` and `CompliancePolicy` objects describe it out.
+//!
+//! Three controllers, each of one concern and each writing only what is its own:
+//!
+//! | controller | for each | writes |
+//! |---|---|---|
+//! | [`policy`] | `CompliancePolicy` | its history (`ControllerRevision`) and its status |
+//! | [`rules`] | `CrmTenant` | the two ConfigMaps with the combined rules of the tenant |
+//! | [`tenant`] | `CrmTenant` | everything else of the tenant, and its status |
+//!
+//! Watches fill stores and say what changed; [`dispatch`] turns that into work for the controllers. Only the leader
+//! runs them. A policy's way to the engines is the two first: judged, written into the history, combined.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::core::ResourceExt;
+use kube::runtime::controller::{Action, Config as ControllerConfig, applier};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use novacrm_crds::{CompliancePolicy, CrmTenant};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::crm_tenant::build::Settings;
+
+pub mod apply;
+pub mod backoff;
+pub mod dispatch;
+pub mod engines;
+pub mod history;
+pub mod leader;
+pub mod metrics;
+pub mod policy;
+pub mod rules;
+pub mod run;
+pub mod tenant;
+pub mod watch;
+
+use backoff::Backoff;
+use engines::{Engines, PolicyKey};
+use metrics::Metrics;
+use watch::{Guarded, Index, Scope, follow};
+
+/// Objects of one controller that are worked on at the same time.
+const CONCURRENCY: u16 = 16;
+/// Everything is looked at again after this time, whatever was missed.
+pub const RESYNC: Duration = Duration::from_secs(600);
+/// Label of everything that the operator makes.
+pub const MANAGED: &str = "app.kubernetes.io/managed-by=novacrm-operator";
+
+/// What the operator is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Namespace of the organisation's policies.
+    pub policy_namespace: String,
+    /// Namespaces that are looked at; all when empty.
+    pub watch_namespaces: Vec<String>,
+    /// What tenants are built with; holds the operator's own namespace.
+    pub settings: Settings,
+    /// Name of this process among its replicas.
+    pub identity: String,
+}
+
+impl Config {
+    fn scopes(&self) -> Vec<Scope> {
+        if self.watch_namespaces.is_empty() {
+            return vec![None];
+        }
+        let mut names: Vec<String> = self.watch_namespaces.clone();
+        names.push(self.policy_namespace.clone());
+        names.sort();
+        names.dedup();
+        names.into_iter().map(Some).collect()
+    }
+}
+
+/// A policy as it was judged last.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Which object, and which generation of it.
+    pub seen: (String, i64),
+    /// What is in force of it.
+    pub active: policy::Active,
+    /// Why its spec was refused; empty when it was not.
+    pub problems: Vec<novacrm_crds::compliance_policy::PolicyProblem>,
+}
+
+/// Everything the controllers share.
+pub struct Cluster {
+    /// The API server.
+    pub client: Client,
+    /// What the operator was told.
+    pub config: Config,
+    /// The organisation's and the tenants' policies.
+    pub policies: Index<Guarded<CompliancePolicy>>,
+    /// The tenants.
+    pub tenants: Index<Guarded<CrmTenant>>,
+    /// Labels of the namespaces.
+    pub namespaces: Index<PartialObjectMeta<Namespace>>,
+    /// Accepted revisions of policies.
+    pub revisions: Index<ControllerRevision>,
+    /// What the operator made, by kind.
+    pub owned: BTreeMap<String, (ApiResource, Index<DynamicObject>)>,
+    /// What the engines say.
+    pub engines: Engines,
+    /// Counters and durations.
+    pub metrics: Metrics,
+    judged: RwLock<BTreeMap<PolicyKey, Judged>>,
+    bundles: RwLock<BTreeMap<String, rules::Given>>,
+    /// When the revision of a policy that is on its way was first seen.
+    on_their_way: Mutex<BTreeMap<PolicyKey, std::time::Instant>>,
+    provisioned: Mutex<BTreeMap<String, [u8; 32]>>,
+    recorder: Recorder,
+    backoff: Backoff,
+    queues: Vec<(Scope, Queues)>,
+}
+
+struct Queues {
+    policy: mpsc::UnboundedSender<ObjectRef<Guarded<CompliancePolicy>>>,
+    rules: mpsc::UnboundedSender<ObjectRef<Guarded<CrmTenant>>>,
+    tenant: mpsc::UnboundedSender<ObjectRef<Guarded<CrmTenant>>>,
+}
+
+/// Why an object could not be brought to where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused something or could not be reached.
+    #[error("{what}: {source}")]
+    Api {
+        /// What was tried.
+        what: &'static str,
+        /// What the API server said.
+        #[source]
+        source: kube::Error,
+    },
+    /// An object of the tenant could not be applied.
+    #[error(transparent)]
+    Apply(#[from] apply::ApplyError),
+    /// The tenant's databases could not be prepared.
+    #[error(transparent)]
+    Database(#[from] crate::crm_tenant::database::DatabaseError),
+    /// The tenant's keys could not be made or kept.
+    #[error(transparent)]
+    Generate(#[from] crate::crm_tenant::generate::GenerateError),
+    /// It must wait; this is no failure.
+    #[error("waiting: {0}")]
+    NotReady(&'static str),
+}
+
+impl Error {
+    pub(crate) fn api(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { what, source }
+    }
+
+    /// A label from a closed set.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Api { .. } | Self::Apply(_) => "api",
+            Self::Database(_) => "database",
+            Self::Generate(_) => "keys",
+            Self::NotReady(_) => "waiting",
+        }
+    }
+}
+
+impl Cluster {
+    /// Begins to follow the cluster. Nothing is written.
+    #[must_use]
+    pub fn start(client: Client, config: Config, metrics: Metrics, stop: &CancellationToken) -> Started {
+        let (changes, changed) = mpsc::unbounded_channel();
+        let scopes = config.scopes();
+        let engines = Engines::new(client.clone(), stop.child_token());
+        let mut queues = Vec::new();
+        let mut ends = Vec::new();
+        for scope in &scopes {
+            let (policy, policy_end) = mpsc::unbounded_channel();
+            let (rules, rules_end) = mpsc::unbounded_channel();
+            let (tenant, tenant_end) = mpsc::unbounded_channel();
+            queues.push((scope.clone(), Queues { policy, rules, tenant }));
+            ends.push((policy_end, rules_end, tenant_end));
+        }
+        let stop_token = || stop.child_token();
+        let send = |change: fn((String, String), bool) -> dispatch::Change| {
+            let changes = changes.clone();
+            move |key, gone| drop(changes.send(change(key, gone)))
+        };
+        let everything = watcher::Config::default;
+        let policies = Index(
+            scopes
+                .iter()
+                .map(|scope| {
+                    let send = send(dispatch::Change::Policy);
+                    let tell =
+                        move |object: &Guarded<CompliancePolicy>, gone| send(watch::key_of(object), gone);
+                    follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
+                })
+                .collect(),
+        );
+        let tenants = Index(
+            scopes
+                .iter()
+                .map(|scope| {
+                    let send = send(dispatch::Change::Tenant);
+                    let tell = move |object: &Guarded<CrmTenant>, gone| send(watch::key_of(object), gone);
+                    follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
+                })
+                .collect(),
+        );
+        let namespaces = Index(
+            scopes
+                .iter()
+                .map(|scope| {
+                    let send = send(dispatch::Change::Namespace);
+                    let tell = move |object: &PartialObjectMeta<Namespace>, gone| {
+                        send((String::new(), object.name_any()), gone)
+                    };
+                    let selection = match scope {
+                        Some(name) => everything().fields(&format!("metadata.name={name}")),
+                        None => everything(),
+                    };
+                    follow(Api::all(client.clone()), selection, (), stop_token(), tell)
+                })
+                .collect(),
+        );
+        let revisions = Index(
+            scopes
+                .iter()
+                .map(|scope| {
+                    follow(
+                        watch::api(&client, scope),
+                        everything().labels(history::SELECTOR),
+                        (),
+                        stop_token(),
+                        |_, _| (),
+                    )
+                })
+                .collect(),
+        );
+        for scope in &scopes {
+            let engines = engines.clone();
+            let tell = move |pod: &Pod, gone| engines.pod_changed(pod, gone);
+            follow(
+                watch::api::<Pod>(&client, scope),
+                everything().labels(engines::SELECTOR),
+                (),
+                stop_token(),
+                tell,
+            );
+            let send = send(dispatch::Change::Owned);
+            let tell = move |secret: &PartialObjectMeta<Secret>, gone| send(watch::key_of(secret), gone);
+            follow(watch::api(&client, scope), everything().labels(MANAGED), (), stop_token(), tell);
+        }
+        let owned = tenant::kinds()
+            .into_iter()
+            .map(|resource| {
+                let index = Index(
+                    scopes
+                        .iter()
+                        .map(|scope| {
+                            let api = match scope {
+                                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+                                None => Api::all_with(client.clone(), &resource),
+                            };
+                            let send = send(dispatch::Change::Owned);
+                            let tell = move |object: &DynamicObject, gone| send(watch::key_of(object), gone);
+                            follow(api, everything().labels(MANAGED), resource.clone(), stop_token(), tell)
+                        })
+                        .collect(),
+                );
+                (resource.kind.clone(), (resource, index))
+            })
+            .collect();
+        let reporter = Reporter {
+            controller: "novacrm.io/operator".to_owned(),
+            instance: Some(config.identity.clone()),
+        };
+        let cluster = Arc::new(Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            config,
+            policies,
+            tenants,
+            namespaces,
+            revisions,
+            owned,
+            engines,
+            metrics,
+            judged: RwLock::default(),
+            bundles: RwLock::default(),
+            on_their_way: Mutex::default(),
+            provisioned: Mutex::default(),
+            backoff: Backoff::default(),
+            queues,
+        });
+        Started { cluster, changed, ends }
+    }
+
+    fn queues(&self, namespace: &str) -> Option<&Queues> {
+        let of = |scope: &Scope| scope.as_deref().is_none_or(|name| name == namespace);
+        self.queues.iter().find(|(scope, _)| of(scope)).map(|(_, queues)| queues)
+    }
+
+    /// Has a policy looked at.
+    pub fn queue_policy(&self, (namespace, name): &PolicyKey) {
+        if let Some(queues) = self.queues(namespace) {
+            // The other end is gone only when everything ends.
+            let _ = queues.policy.send(ObjectRef::new(name).within(namespace));
+        }
+    }
+
+    /// Has the rules of the tenants in a namespace looked at.
+    pub fn queue_rules(&self, namespace: &str) {
+        if let Some(queues) = self.queues(namespace) {
+            for (_, name) in self.tenants_in(namespace) {
+                let _ = queues.rules.send(ObjectRef::new(&name).within(namespace));
+            }
+        }
+    }
+
+    /// Has the tenants in a namespace looked at.
+    pub fn queue_tenant(&self, namespace: &str) {
+        if let Some(queues) = self.queues(namespace) {
+            for (_, name) in self.tenants_in(namespace) {
+                let _ = queues.tenant.send(ObjectRef::new(&name).within(namespace));
+            }
+        }
+    }
+
+    /// Namespace and name of the tenants in a namespace, the oldest first: it is the one that holds.
+    #[must_use]
+    pub fn tenants_in(&self, namespace: &str) -> Vec<(String, String)> {
+        let mut found: Vec<_> =
+            self.tenants.all().filter(|tenant| tenant.namespace().as_deref() == Some(namespace)).collect();
+        found.sort_by_key(|tenant| (tenant.creation_timestamp().map(|time| time.0), tenant.name_any()));
+        found.iter().map(|tenant| watch::key_of(tenant.as_ref())).collect()
+    }
+
+    /// The namespaces that hold a tenant.
+    #[must_use]
+    pub fn tenant_namespaces(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.tenants.all().filter_map(|tenant| tenant.namespace()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The labels of a Namespace.
+    #[must_use]
+    pub fn labels_of(&self, namespace: &str) -> BTreeMap<String, String> {
+        let found = self.namespaces.get(&ObjectRef::new(namespace));
+        let mut labels = found.map(|object| object.labels().clone()).unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+        labels
+    }
+
+    fn judged_of(&self, key: &PolicyKey) -> Option<Judged> {
+        self.judged.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn given_to(&self, namespace: &str) -> Option<rules::Given> {
+        self.bundles.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    }
+
+    /// Tells the people who look at an object what happened to it.
+    async fn event<K: Resource<DynamicType = ()>>(
+        &self,
+        object: &K,
+        kind: EventType,
+        reason: &str,
+        action: &str,
+        note: &str,
+    ) {
+        let event = Event {
+            type_: kind,
+            reason: reason.to_owned(),
+            note: Some(shorten(note, 1000)),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(%error, reason, "an Event could not be written");
+        }
+    }
+}
+
+/// An error with what caused it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// At most so many bytes, cut between characters.
+fn shorten(text: &str, bytes: usize) -> String {
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+type End<K> = mpsc::UnboundedReceiver<ObjectRef<Guarded<K>>>;
+
+/// A cluster that is followed, before its controllers run.
+pub struct Started {
+    /// What the controllers share.
+    pub cluster: Arc<Cluster>,
+    changed: mpsc::UnboundedReceiver<dispatch::Change>,
+    ends: Vec<(End<CompliancePolicy>, End<CrmTenant>, End<CrmTenant>)>,
+}
+
+impl Started {
+    /// Runs the controllers until `stop`; work that was begun is finished.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { cluster, changed, ends } = self;
+        cluster.policies.ready().await;
+        cluster.tenants.ready().await;
+        cluster.namespaces.ready().await;
+        cluster.revisions.ready().await;
+        for (_, index) in cluster.owned.values() {
+            index.ready().await;
+        }
+        tracing::info!(
+            policies = cluster.policies.all().count(),
+            tenants = cluster.tenants.all().count(),
+            "the stores are filled"
+        );
+        let mut controllers = tokio::task::JoinSet::new();
+        controllers.spawn(dispatch::run(cluster.clone(), changed, stop.clone()));
+        for (index, (policy_end, rules_end, tenant_end)) in ends.into_iter().enumerate() {
+            let (Some(policies), Some(tenants)) =
+                (cluster.policies.0.get(index).cloned(), cluster.tenants.0.get(index).cloned())
+            else {
+                continue;
+            };
+            controllers.spawn(control(
+                "policy",
+                cluster.clone(),
+                policies,
+                policy_end,
+                stop.clone(),
+                policy::reconcile,
+            ));
+            controllers.spawn(control(
+                "rules",
+                cluster.clone(),
+                tenants.clone(),
+                rules_end,
+                stop.clone(),
+                rules::reconcile,
+            ));
+            controllers.spawn(control(
+                "tenant",
+                cluster.clone(),
+                tenants,
+                tenant_end,
+                stop.clone(),
+                tenant::reconcile,
+            ));
+        }
+        while controllers.join_next().await.is_some() {}
+    }
+}
+
+/// Runs one controller over a queue.
+async fn control<K, F>(
+    name: &'static str,
+    cluster: Arc<Cluster>,
+    store: kube::runtime::reflector::Store<Guarded<K>>,
+    queue: End<K>,
+    stop: CancellationToken,
+    reconcile: impl Fn(Arc<Guarded<K>>, Arc<Cluster>) -> F + Send + Sync + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    F: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let object = move |key: &(String, String)| format!("{name} {}/{}", key.0, key.1);
+    let queue = futures::stream::unfold(queue, |mut queue| async { Some((queue.recv().await?, queue)) })
+        .take_until(stop.cancelled_owned())
+        .map(Ok::<_, std::convert::Infallible>);
+    let work = applier(
+        move |item: Arc<Guarded<K>>, cluster: Arc<Cluster>| {
+            let key = watch::key_of(item.as_ref());
+            let began = std::time::Instant::now();
+            let outcome = reconcile(item, cluster.clone());
+            Box::pin(async move {
+                let outcome = outcome.await;
+                let label = outcome.as_ref().map_or_else(Error::label, |_| "done");
+                cluster.metrics.reconciled(name, label, began.elapsed());
+                if outcome.is_ok() {
+                    cluster.backoff.succeeded(&object(&key));
+                }
+                outcome
+            })
+        },
+        move |item: Arc<Guarded<K>>, error: &Error, cluster: Arc<Cluster>| match error {
+            Error::NotReady(_) => Action::requeue(Duration::from_millis(250)),
+            error => {
+                let key = watch::key_of(item.as_ref());
+                let pause = cluster.backoff.failed(&object(&key));
+                tracing::warn!(
+                    controller = name,
+                    namespace = key.0,
+                    name = key.1,
+                    error = error as &dyn std::error::Error,
+                    retry_seconds = pause.as_secs(),
+                    "a reconcile failed"
+                );
+                Action::requeue(pause)
+            }
+        },
+        cluster,
+        store,
+        queue,
+        ControllerConfig::default().concurrency(CONCURRENCY),
+    );
+    // Outcomes were logged and counted where they came about.
+    work.for_each(|_| futures::future::ready(())).await;
+}

@@ -1,0 +1,304 @@
+//! A `CompliancePolicy` in; its revision in the history, and a status that says who enforces it, out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use kube::api::{Patch, PatchParams};
+use kube::core::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::{Api, Resource};
+use novacrm_crds::compliance_policy::{CompliancePolicyStatus, PolicyProblem};
+use novacrm_crds::conditions::{READY, REASON_ENFORCED, REASON_REVISION_UNREADABLE};
+use novacrm_crds::{CompliancePolicy, CompliancePolicySpec};
+use novacrm_engine_core::policy::{CheckedPolicy, check};
+use time::OffsetDateTime;
+
+use super::engines::PolicyKey;
+use super::watch::Guarded;
+use super::{Cluster, Error, Judged, RESYNC, history};
+use crate::compliance_policy::status::{EngineView, Observation, status};
+use crate::compliance_policy::{build, dereference, validate};
+use crate::problem;
+
+/// Field manager of a policy's status.
+const STATUS_MANAGER: &str = "novacrm-operator/compliancepolicy-status";
+
+/// What is in force of a policy.
+#[derive(Clone, Debug)]
+pub enum Active {
+    /// Nothing: it was never accepted.
+    None,
+    /// This revision.
+    Revision(CheckedPolicy),
+    /// A revision was accepted once and this release cannot read it. Tenants keep the bundle they have, since
+    /// leaving the policy out would loosen it.
+    Unreadable,
+}
+
+impl Active {
+    fn revision(&self) -> Option<&CheckedPolicy> {
+        match self {
+            Self::Revision(checked) => Some(checked),
+            Self::None | Self::Unreadable => None,
+        }
+    }
+}
+
+/// What a policy refers to, in the stores.
+struct Lookup<'a> {
+    cluster: &'a Cluster,
+    accepted: Option<CompliancePolicySpec>,
+}
+
+impl dereference::Lookup for Lookup<'_> {
+    fn policy_namespace(&self) -> &str {
+        &self.cluster.config.policy_namespace
+    }
+
+    fn tenant_namespaces(&self) -> Vec<String> {
+        self.cluster.tenant_namespaces()
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
+        self.cluster.labels_of(namespace)
+    }
+
+    fn accepted(&self, _namespace: &str, _name: &str) -> Option<CompliancePolicySpec> {
+        self.accepted.clone()
+    }
+}
+
+/// Brings one policy to where it should be.
+///
+/// # Errors
+/// When the API server refuses something; it is tried again.
+pub async fn reconcile(
+    object: Arc<Guarded<CompliancePolicy>>,
+    cluster: Arc<Cluster>,
+) -> Result<Action, Error> {
+    let key = super::watch::key_of(object.as_ref());
+    if object.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let judged = cluster.judge(&key, &object).await?;
+    cluster.report(&key, &object, &judged).await?;
+    Ok(Action::requeue(RESYNC))
+}
+
+impl Cluster {
+    /// Whether a revision applies to the tenant in a namespace. One that cannot be read counts as applying to every
+    /// tenant it could apply to.
+    pub(super) fn applies(&self, key: &PolicyKey, active: &Active, namespace: &str) -> bool {
+        let organisation = key.0 == self.config.policy_namespace;
+        match active {
+            Active::None => false,
+            Active::Unreadable => organisation || key.0 == namespace,
+            Active::Revision(checked) => {
+                let lookup = Lookup { cluster: self, accepted: None };
+                dereference::tenants_of(&key.0, checked.spec(), &lookup)
+                    .iter()
+                    .any(|tenant| tenant == namespace)
+            }
+        }
+    }
+
+    /// Judges a policy, unless this generation of it was judged already, and writes an accepted revision down.
+    async fn judge(&self, key: &PolicyKey, object: &Guarded<CompliancePolicy>) -> Result<Judged, Error> {
+        let uid = object.uid().unwrap_or_default();
+        let seen = (uid.clone(), object.meta().generation.unwrap_or_default());
+        let before = self.judged_of(key);
+        if let Some(judged) = &before
+            && judged.seen == seen
+        {
+            return Ok(judged.clone());
+        }
+        let began = std::time::Instant::now();
+        let known = history::of(&self.revisions, &key.0, &uid);
+        // What this process accepted a moment ago may not be in the store yet.
+        let recent =
+            before.as_ref().filter(|judged| judged.seen.0 == uid).and_then(|judged| judged.active.revision());
+        let accepted = recent
+            .map(|checked| checked.spec().clone())
+            .or_else(|| known.first().map(|revision| revision.spec.clone()));
+        let outcome = match &object.0 {
+            Ok(policy) => {
+                let lookup = Lookup { cluster: self, accepted: accepted.clone() };
+                let dereferenced = dereference::dereference(policy, &lookup);
+                let (policy, deref) = (policy.clone(), dereferenced);
+                // The policy's own tests are work for a processor.
+                tokio::task::spawn_blocking(move || validate::validate(&policy, &deref))
+                    .await
+                    .unwrap_or_else(|_| Err(vec![defect()]))
+            }
+            Err(_) => Err(vec![unreadable()]),
+        };
+        let (active, problems) = match (outcome, &object.0) {
+            (Ok(checked), Ok(policy)) => {
+                if accepted.as_ref() != Some(&policy.spec) {
+                    let number = policy.metadata.generation.unwrap_or_default();
+                    history::record(&self.client, policy, number)
+                        .await
+                        .map_err(Error::api("writing the history"))?;
+                    history::prune(&self.client, &key.0, &known)
+                        .await
+                        .map_err(Error::api("pruning the history"))?;
+                    self.metrics.accepted();
+                    if known.first().is_some() {
+                        self.on_their_way
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .insert(key.clone(), began);
+                    }
+                }
+                (Active::Revision(checked), Vec::new())
+            }
+            (Ok(_), Err(_)) => (Active::None, vec![unreadable()]),
+            (Err(problems), _) => (self.last_good(key, accepted), problems),
+        };
+        let judged = Judged { seen, active, problems };
+        self.judged.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), judged.clone());
+        if let Some(before) = &before {
+            self.queue_rules_under(key, &before.active);
+        }
+        self.queue_rules_under(key, &judged.active);
+        Ok(judged)
+    }
+
+    /// The accepted revision, by the checks of this release.
+    fn last_good(&self, (namespace, name): &PolicyKey, accepted: Option<CompliancePolicySpec>) -> Active {
+        let Some(spec) = accepted else { return Active::None };
+        let mut policy = CompliancePolicy::new(name, spec);
+        policy.metadata.namespace = Some(namespace.clone());
+        let scope = dereference::scope(namespace, &self.config.policy_namespace);
+        check(&policy, scope).map_or(Active::Unreadable, Active::Revision)
+    }
+
+    /// Writes the status, when it changed.
+    async fn report(
+        &self,
+        key: &PolicyKey,
+        object: &Guarded<CompliancePolicy>,
+        judged: &Judged,
+    ) -> Result<(), Error> {
+        let observed = self.observe_policy(key, judged);
+        let before = object.0.as_ref().ok().and_then(|policy| policy.status.clone());
+        let mut now = status(&observed, before.as_ref(), OffsetDateTime::now_utc());
+        if matches!(judged.active, Active::Unreadable) {
+            for condition in now.conditions.iter_mut().filter(|condition| condition.type_ == READY) {
+                REASON_REVISION_UNREADABLE.clone_into(&mut condition.reason);
+            }
+        }
+        if before.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        write_status(&self.client, key, &now).await?;
+        self.measure(key, &now);
+        self.tell_policy(object, before.as_ref(), &now).await;
+        Ok(())
+    }
+
+    /// Observes how long a new revision took to every engine.
+    fn measure(&self, key: &PolicyKey, now: &CompliancePolicyStatus) {
+        let enforced = now.conditions.iter().any(|one| one.type_ == READY && one.reason == REASON_ENFORCED);
+        if enforced {
+            let began = self.on_their_way.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            if let Some(began) = began {
+                self.metrics.propagated(began.elapsed());
+            }
+        }
+    }
+
+    fn observe_policy(&self, key: &PolicyKey, judged: &Judged) -> Observation {
+        let active = judged.active.revision();
+        let mut engines = Vec::new();
+        let mut silent = Vec::new();
+        let mut tenants = 0;
+        for namespace in self.tenant_namespaces() {
+            if !self.applies(key, &judged.active, &namespace) {
+                continue;
+            }
+            tenants += 1;
+            let reports = self.engines.of(&namespace);
+            if reports.is_empty() {
+                silent.push(namespace.clone());
+            }
+            engines.extend(active.into_iter().flat_map(|active| {
+                reports.iter().map(|report| EngineView {
+                    namespace: report.namespace.clone(),
+                    pod: report.pod.clone(),
+                    serving: crate::compliance_policy::status::serving(
+                        active,
+                        report.status.as_ref(),
+                        report.away.as_deref(),
+                    ),
+                })
+            }));
+        }
+        Observation {
+            generation: judged.seen.1,
+            active: active.map(build::revision),
+            problems: judged.problems.clone(),
+            tenants,
+            engines,
+            silent,
+        }
+    }
+
+    /// An Event when readiness changes, with the whole reason.
+    async fn tell_policy(
+        &self,
+        object: &Guarded<CompliancePolicy>,
+        before: Option<&CompliancePolicyStatus>,
+        now: &CompliancePolicyStatus,
+    ) {
+        let ready = |status: &CompliancePolicyStatus| {
+            status.conditions.iter().find(|condition| condition.type_ == READY).cloned()
+        };
+        let Some(condition) = ready(now) else { return };
+        let former = before.and_then(ready);
+        let known = former.is_some_and(|former| {
+            (former.status, former.reason, former.observed_generation)
+                == (condition.status.clone(), condition.reason.clone(), condition.observed_generation)
+        });
+        if known {
+            return;
+        }
+        let refused = !now.problems.is_empty();
+        let words: Vec<String> = now.problems.iter().map(crate::in_words).collect();
+        let note = if refused { words.join("\n") } else { condition.message.clone() };
+        let kind = if refused { EventType::Warning } else { EventType::Normal };
+        self.event(object, kind, &condition.reason, "Judge", &note).await;
+    }
+}
+
+async fn write_status(
+    client: &kube::Client,
+    (namespace, name): &PolicyKey,
+    status: &CompliancePolicyStatus,
+) -> Result<(), Error> {
+    let api: Api<CompliancePolicy> = Api::namespaced(client.clone(), namespace);
+    let patch = serde_json::json!({
+        "apiVersion": format!("{}/{}", novacrm_crds::GROUP, novacrm_crds::VERSION),
+        "kind": "CompliancePolicy",
+        "status": status,
+    });
+    let params = PatchParams::apply(STATUS_MANAGER).force();
+    match api.patch_status(name, &params, &Patch::Apply(&patch)).await {
+        // It went while it was looked at.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::api("writing the status")),
+    }
+}
+
+fn unreadable() -> PolicyProblem {
+    problem(
+        "spec",
+        "this is not a CompliancePolicy that this release of the operator can read",
+        "Apply it with the schema of this release; `kubectl apply --server-side --dry-run=server` names the field.",
+    )
+}
+
+fn defect() -> PolicyProblem {
+    problem("spec", "the policy could not be judged; this is a defect of the operator", "Report it.")
+}
