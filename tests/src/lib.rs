@@ -1,4 +1,7 @@
-//! What spans crates: a running system to test and to measure.
+//! What spans crates: a running system and a real Kubernetes API to test on and to measure.
 
+pub mod cluster;
+pub mod command;
 pub mod load;
 pub mod system;
+pub mod tools;

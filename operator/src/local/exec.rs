@@ -18,6 +18,8 @@ pub enum DeathSignal {
     Terminate,
     /// `SIGINT`: PostgreSQL's fast shutdown, which does not wait for its clients.
     Interrupt,
+    /// `SIGKILL`: what keeps nothing that is worth finishing, such as the control plane of the tests.
+    Kill,
 }
 
 impl DeathSignal {
@@ -27,6 +29,7 @@ impl DeathSignal {
         match self {
             Self::Terminate => "TERM",
             Self::Interrupt => "INT",
+            Self::Kill => "KILL",
         }
     }
 
@@ -36,6 +39,7 @@ impl DeathSignal {
         match self {
             Self::Terminate => Signal::TERM,
             Self::Interrupt => Signal::INT,
+            Self::Kill => Signal::KILL,
         }
     }
 }
@@ -47,7 +51,8 @@ impl std::str::FromStr for DeathSignal {
         match word {
             "TERM" => Ok(Self::Terminate),
             "INT" => Ok(Self::Interrupt),
-            other => Err(format!("unknown signal {other}: use TERM or INT")),
+            "KILL" => Ok(Self::Kill),
+            other => Err(format!("unknown signal {other}: use TERM, INT or KILL")),
         }
     }
 }

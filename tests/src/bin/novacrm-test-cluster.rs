@@ -1,0 +1,93 @@
+//! `novacrm-test-cluster [--release RELEASE] -- COMMAND…`: runs a command with a real Kubernetes control plane.
+//!
+//! In: a command. Out: its exit code. The command finds the administrator's kubeconfig in `NOVACRM_TEST_KUBECONFIG`,
+//! the API server's audit log in `NOVACRM_TEST_AUDIT_LOG` and a fitting `kubectl` in `NOVACRM_TEST_KUBECTL`. The control
+//! plane is gone afterwards, also after Ctrl-C and when this process is killed. When `NOVACRM_TEST_KUBECONFIG` is set
+//! already, that cluster is used and none is started: tests create and delete in it as its administrator, which
+//! is why `KUBECONFIG`, where a person keeps the way to real clusters, is not looked at.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use novacrm_operator::local::exec::{DeathSignal, become_program};
+use novacrm_tests::cluster::{AUDIT_LOG, ControlPlane, KUBECONFIG, KUBECTL};
+use novacrm_tests::command;
+use tokio::signal::unix::{SignalKind, signal};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Becomes the program that follows, bound to the life of the process that started it: see [`become_program`].
+const EXEC: &str = "__exec";
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let outcome = match words.split_first() {
+        Some((first, rest)) if first == EXEC => Err(exec(rest)),
+        _ => arguments(words).and_then(|(release, command)| {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(Error::from)
+                .and_then(|runtime| runtime.block_on(run(&release, &command)))
+        }),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "novacrm-test-cluster: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `PARENT -- PROGRAM ARGUMENTS…`; returns only when that failed.
+fn exec(words: &[OsString]) -> Error {
+    match words {
+        [parent, separator, program @ ..] if separator == "--" => {
+            match parent.to_str().and_then(|parent| parent.parse().ok()) {
+                Some(parent) => become_program(DeathSignal::Kill, parent, program).into(),
+                None => "the parent's process id is no number".into(),
+            }
+        }
+        _ => "usage: novacrm-test-cluster __exec PARENT -- PROGRAM [ARGUMENT …]".into(),
+    }
+}
+
+fn arguments(words: Vec<OsString>) -> Result<(String, Vec<OsString>), Error> {
+    const USAGE: &str =
+        "usage: novacrm-test-cluster [--release FOLDER OF tests/cluster] -- COMMAND [ARGUMENT …]";
+    let mut words = words.into_iter().peekable();
+    let mut release = "current".to_owned();
+    if words.next_if(|word| word == "--release").is_some() {
+        release = words.next().and_then(|word| word.into_string().ok()).ok_or(USAGE)?;
+    }
+    // Without it an option of the command could be read as one of ours.
+    words.next_if(|word| word == "--").ok_or(USAGE)?;
+    let command: Vec<OsString> = words.collect();
+    if command.is_empty() { Err(USAGE.into()) } else { Ok((release, command)) }
+}
+
+async fn run(release: &str, words: &[OsString]) -> Result<u8, Error> {
+    if std::env::var_os(KUBECONFIG).is_some_and(|value| !value.is_empty()) {
+        return Ok(command::run(words, &[]).await?);
+    }
+    // Asked to end while the control plane starts: dropping it ends what runs of it.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let plane = tokio::select! {
+        plane = ControlPlane::start_release(release) => plane?,
+        _ = terminate.recv() => return Ok(1),
+        _ = interrupt.recv() => return Ok(1),
+    };
+    // The command is bound to our life as the control plane is: it would find nothing without it.
+    let mut bound: Vec<OsString> = vec![std::env::current_exe()?.into(), EXEC.into()];
+    bound.extend([std::process::id().to_string().into(), "--".into()]);
+    bound.extend(words.iter().cloned());
+    let variables = [
+        (KUBECONFIG, plane.kubeconfig().into_os_string()),
+        (AUDIT_LOG, plane.audit_log().into_os_string()),
+        (KUBECTL, plane.kubectl().into_os_string()),
+    ];
+    Ok(command::run(&bound, &variables).await?)
+}
