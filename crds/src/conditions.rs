@@ -35,3 +35,9 @@ pub const REASON_TOO_LARGE: &str = "BundleTooLarge";
 pub const REASON_REVISION_UNREADABLE: &str = "RevisionUnreadable";
 /// The API server or another system the operator needs did not do what was asked; it is tried again.
 pub const REASON_ERROR: &str = "Error";
+/// The present version was applied past git, by `policy rollback --apply`. Absent otherwise.
+pub const BREAK_GLASS: &str = "BreakGlass";
+/// Somebody applied this version past git.
+pub const REASON_BREAK_GLASS: &str = "AppliedPastGit";
+/// Annotation of a policy: the version that was applied past git.
+pub const BREAK_GLASS_ANNOTATION: &str = "novacrm.io/break-glass";

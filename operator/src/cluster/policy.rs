@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource};
 use novacrm_crds::compliance_policy::{CompliancePolicyStatus, PolicyProblem};
-use novacrm_crds::conditions::{READY, REASON_ENFORCED, REASON_REVISION_UNREADABLE};
+use novacrm_crds::conditions::{BREAK_GLASS_ANNOTATION, READY, REASON_ENFORCED, REASON_REVISION_UNREADABLE};
 use novacrm_crds::{CompliancePolicy, CompliancePolicySpec};
 use novacrm_engine_core::policy::{CheckedPolicy, check};
 use time::OffsetDateTime;
@@ -181,7 +181,10 @@ impl Cluster {
         object: &Guarded<CompliancePolicy>,
         judged: &Judged,
     ) -> Result<(), Error> {
-        let observed = self.observe_policy(key, judged);
+        let mut observed = self.observe_policy(key, judged);
+        observed.break_glass = object.0.as_ref().is_ok_and(|policy| {
+            policy.annotations().get(BREAK_GLASS_ANNOTATION) == Some(&policy.spec.version)
+        });
         let before = object.0.as_ref().ok().and_then(|policy| policy.status.clone());
         let mut now = status(&observed, before.as_ref(), OffsetDateTime::now_utc());
         if matches!(judged.active, Active::Unreadable) {
@@ -239,6 +242,7 @@ impl Cluster {
             generation: judged.seen.1,
             active: active.map(build::revision),
             problems: judged.problems.clone(),
+            break_glass: false,
             tenants,
             engines,
             silent,

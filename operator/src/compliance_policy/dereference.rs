@@ -45,17 +45,21 @@ pub fn scope(namespace: &str, policy_namespace: &str) -> Scope {
     if namespace == policy_namespace { Scope::Organisation } else { Scope::Tenant }
 }
 
-/// The tenants that a revision applies to. An empty selector matches all; an organisation policy must have one.
+/// The tenants that a revision applies to, sorted.
 pub fn tenants_of(namespace: &str, spec: &CompliancePolicySpec, lookup: &impl Lookup) -> Vec<String> {
     let mut tenants = lookup.tenant_namespaces();
-    tenants.retain(|tenant| {
-        if namespace != lookup.policy_namespace() {
-            return tenant == namespace;
-        }
-        let labels = lookup.namespace_labels(tenant);
-        let wanted = spec.tenant_selector.as_ref().map(|selector| &selector.match_labels);
-        wanted.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
-    });
+    tenants.retain(|tenant| applies_to(namespace, spec, tenant, lookup));
     tenants.sort();
     tenants
+}
+
+/// Whether a revision of a policy in `namespace` applies to a tenant. An empty selector matches all; an organisation
+/// policy must have one.
+pub fn applies_to(namespace: &str, spec: &CompliancePolicySpec, tenant: &str, lookup: &impl Lookup) -> bool {
+    if namespace != lookup.policy_namespace() {
+        return tenant == namespace;
+    }
+    let labels = lookup.namespace_labels(tenant);
+    let wanted = spec.tenant_selector.as_ref().map(|selector| &selector.match_labels);
+    wanted.into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
 }

@@ -2,5 +2,6 @@
 
 pub mod build;
 pub mod dereference;
+pub mod rollback;
 pub mod status;
 pub mod validate;

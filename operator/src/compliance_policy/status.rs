@@ -5,8 +5,8 @@ use novacrm_crds::compliance_policy::{
     ActiveRevision, CompliancePolicyStatus, EngineBehind, EngineCounts, PolicyProblem,
 };
 use novacrm_crds::conditions::{
-    READY, REASON_ENFORCED, REASON_INVALID, REASON_NO_TENANT, REASON_PROPAGATING, REASON_VALID, RECONCILING,
-    STALLED, VALIDATED,
+    BREAK_GLASS, READY, REASON_BREAK_GLASS, REASON_ENFORCED, REASON_INVALID, REASON_NO_TENANT,
+    REASON_PROPAGATING, REASON_VALID, RECONCILING, STALLED, VALIDATED,
 };
 use novacrm_engine_core::policy::CheckedPolicy;
 use novacrm_engine_wire::BundleStatus;
@@ -30,6 +30,8 @@ pub struct Observation {
     pub active: Option<ActiveRevision>,
     /// Why the spec was refused; empty when it was not.
     pub problems: Vec<PolicyProblem>,
+    /// Whether the present version was applied past git.
+    pub break_glass: bool,
     /// How many tenants the active revision applies to.
     pub tenants: usize,
     /// One per Ready engine of those tenants.
@@ -116,6 +118,10 @@ pub fn status(
         conditions.set(VALIDATED, true, REASON_VALID, "The policy compiles and its tests pass.");
     } else {
         conditions.set(VALIDATED, false, REASON_INVALID, &summary(&observed.problems));
+    }
+    if observed.break_glass {
+        let message = "This version was applied past git, which holds another one.";
+        conditions.set(BREAK_GLASS, true, REASON_BREAK_GLASS, message);
     }
     let version = observed.active.as_ref().map_or("", |active| active.version.as_str());
     if !valid {
@@ -225,6 +231,7 @@ mod tests {
             generation: 2,
             active: Some(ActiveRevision { version: "1.2.0".into(), digest: "sha256:00".into() }),
             problems: Vec::new(),
+            break_glass: false,
             tenants: 1,
             engines: vec![engine(Serving::Since(NOW))],
             silent: Vec::new(),

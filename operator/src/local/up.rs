@@ -641,6 +641,7 @@ impl Up<'_> {
                 generation: view.metadata.generation.unwrap_or_default(),
                 active: active.map(compliance_policy::build::revision),
                 problems: view.problems.clone(),
+                break_glass: false,
                 tenants: view.tenants.len(),
                 engines: view
                     .tenants

@@ -18,6 +18,8 @@ use crate::manifests;
 use crate::render::render;
 use crate::world::{self, Memory};
 
+mod policy;
+
 /// Done.
 const DONE: u8 = 0;
 /// It failed while running, or (`status`) something is not ready.
@@ -25,7 +27,6 @@ const FAILED: u8 = 1;
 /// Manifests are refused.
 const REFUSED: u8 = 3;
 /// Something is in the way: a port, a missing program, the data folder.
-#[cfg(feature = "local")]
 const IN_THE_WAY: u8 = 4;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -33,12 +34,13 @@ const EXIT_CODES: &str = "Exit codes:
   1  it failed while running; `status`: something is not ready
   2  the command line is wrong
   3  manifests are refused
-  4  something is in the way: a port in use, a missing program, a data folder that cannot be used";
+  4  something is in the way: a port in use, a missing program or object, a data folder that cannot be used";
 
 const EXAMPLES: &str = "Examples:
   novacrm-operator up -f examples/quickstart --static-dir frontend/out
   novacrm-operator render -f examples/quickstart > objects.yaml
   novacrm-operator status -o json
+  novacrm-operator policy history organisation-baseline
   novacrm-operator crds | kubectl apply --server-side -f -
 
 `novacrm-operator <command> --help` tells the exit codes.";
@@ -55,6 +57,9 @@ struct Cli {
 enum Command {
     /// Reconcile both kinds in a cluster, until a signal
     Run(RunArgs),
+    /// Look back at policies of a cluster, and go back
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Print the Kubernetes objects that manifests stand for, without any secret
     Render(RenderArgs),
     /// Run what manifests describe on this machine, until Ctrl-C; a changed manifest takes effect at once
@@ -216,6 +221,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(args) => run_operator(args),
+        Command::Policy(command) => policy::run(command),
         Command::Render(args) => run_render(&args.manifests),
         #[cfg(feature = "local")]
         Command::Up(args) => local::up(args),
