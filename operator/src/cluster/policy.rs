@@ -96,9 +96,7 @@ impl Cluster {
             Active::Unreadable => organisation || key.0 == namespace,
             Active::Revision(checked) => {
                 let lookup = Lookup { cluster: self, accepted: None };
-                dereference::tenants_of(&key.0, checked.spec(), &lookup)
-                    .iter()
-                    .any(|tenant| tenant == namespace)
+                dereference::applies_to(&key.0, checked.spec(), namespace, &lookup)
             }
         }
     }
