@@ -44,6 +44,16 @@ pub struct CheckedPolicy {
 }
 
 impl CheckedPolicy {
+    /// For tests of what an engine makes of a policy that should never have got there.
+    #[cfg(test)]
+    pub(crate) fn unchecked(policy: &CompliancePolicy) -> Self {
+        Self {
+            namespace: policy.metadata.namespace.clone().unwrap_or_default(),
+            name: policy.metadata.name.clone().unwrap_or_default(),
+            spec: Arc::new(policy.spec.clone()),
+        }
+    }
+
     /// Namespace of the object.
     #[must_use]
     pub fn namespace(&self) -> &str {
