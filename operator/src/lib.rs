@@ -3,6 +3,7 @@
 //! Each kind is handled in named steps: `dereference → validate → build → status`. Validate and build are pure;
 //! `render` prints what they build and `up` (feature `local`) runs it on this machine.
 
+pub mod admission;
 pub mod cli;
 pub mod cluster;
 pub mod compliance_policy;
@@ -11,6 +12,7 @@ pub mod crm_tenant;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod manifests;
+pub mod pki;
 pub mod render;
 pub mod world;
 

@@ -1,6 +1,7 @@
-//! Serving a router: over mutual TLS between our processes, or as plain HTTP behind an ingress.
+//! Serving a router: over mutual TLS between our processes, over TLS to the API server, or as plain HTTP behind an
+//! ingress.
 //!
-//! Both end when `shutdown` is cancelled: no new connection, [`GRACE`] for what is under way.
+//! All end when `shutdown` is cancelled: no new connection, [`GRACE`] for what is under way.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::tls::{Identity, Peer, peer_name};
+use crate::tls::{Identity, Peer, ServerCertificate, peer_name};
 
 /// How long requests under way may take to end after the shutdown began.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -62,6 +63,22 @@ pub async fn mutual_tls(
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(ending(shutdown));
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     server.serve(app.into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+/// Serves HTTP/1.1 and HTTP/2 over TLS to clients that show no certificate.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn tls(
+    listener: TcpListener,
+    app: Router,
+    certificate: &ServerCertificate,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let acceptor = RustlsAcceptor::new(certificate.server()).acceptor(NoDelayAcceptor::new());
+    let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(ending(shutdown));
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    server.serve(app.into_make_service()).await
 }
 
 fn ending(shutdown: CancellationToken) -> Handle<SocketAddr> {

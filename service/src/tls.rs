@@ -150,6 +150,59 @@ impl Identity {
     }
 }
 
+/// A server's certificate that its holder replaces at will; for clients who have none of their own, such as the
+/// Kubernetes API server.
+#[derive(Clone)]
+pub struct ServerCertificate(RustlsConfig);
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerCertificate(…)")
+    }
+}
+
+/// Why PEM texts are no certificate of a server.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// They are not PEM of the kind expected.
+    #[error("not PEM of the kind expected: {0}")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    /// Key and certificate do not belong together, or are of no use.
+    #[error("certificate and key cannot be used: {0}")]
+    Identity(#[from] rustls::Error),
+}
+
+impl ServerCertificate {
+    /// Reads a certificate chain and its key (PEM). Call after [`install_provider`].
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn new(chain: &str, key: &str) -> Result<Self, CertificateError> {
+        Ok(Self(RustlsConfig::from_config(server_only(chain, key)?)))
+    }
+
+    /// Replaces both for the connections to come; those that are open go on.
+    ///
+    /// # Errors
+    /// When they cannot be used; then the former ones stay.
+    pub fn replace(&self, chain: &str, key: &str) -> Result<(), CertificateError> {
+        self.0.reload_from_config(server_only(chain, key)?);
+        Ok(())
+    }
+
+    pub(crate) fn server(&self) -> RustlsConfig {
+        self.0.clone()
+    }
+}
+
+fn server_only(chain: &str, key: &str) -> Result<Arc<ServerConfig>, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
+    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
 #[derive(PartialEq, Eq)]
 struct Files {
     authorities: Vec<u8>,

@@ -6,7 +6,6 @@ use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_engine_core::policy::{CheckedPolicy, check, check_update};
 
 use crate::compliance_policy::dereference::Dereferenced;
-use crate::crm_tenant::validate::{is_label, is_subdomain};
 use crate::problem;
 
 /// Judges a policy: its names, its content, its own tests, and that its version grew with its content.
@@ -18,29 +17,24 @@ pub fn validate(
     dereferenced: &Dereferenced,
 ) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
     let mut problems = Vec::new();
-    if !is_label(policy.metadata.namespace.as_deref().unwrap_or_default()) {
+    // The API server gives every policy a namespace; a file need not name one.
+    if policy.metadata.namespace.is_none() {
         problems.push(problem(
             "metadata.namespace",
             "a policy needs a namespace",
             "Add `namespace` under `metadata`: that of a tenant, or that of the organisation's policies.",
         ));
     }
-    if !is_subdomain(policy.metadata.name.as_deref().unwrap_or_default()) {
-        problems.push(problem(
-            "metadata.name",
-            "this is not a name of an object",
-            "Use lower-case letters, digits, hyphens and dots, and begin and end with a letter or digit.",
-        ));
+    let checked = check(policy, dereferenced.scope);
+    problems.extend(checked.as_ref().err().into_iter().flatten().cloned());
+    if let Some(accepted) = &dereferenced.accepted
+        && let Err(problem) = check_update(accepted, &policy.spec)
+        && !problems.contains(&problem)
+    {
+        problems.push(problem);
     }
-    if let Some(accepted) = &dereferenced.accepted {
-        problems.extend(check_update(accepted, &policy.spec).err());
-    }
-    match check(policy, dereferenced.scope) {
+    match checked {
         Ok(checked) if problems.is_empty() => Ok(checked),
-        Ok(_) => Err(problems),
-        Err(more) => {
-            problems.extend(more);
-            Err(problems)
-        }
+        _ => Err(problems),
     }
 }

@@ -11,21 +11,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::pkcs8::DecodePrivateKey;
 use novacrm_crds::SecretKeyReference;
 use novacrm_engine_core::record::{CheckpointKey, log};
 use rand::distr::Alphanumeric;
 use rand::{CryptoRng, Rng};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
-};
+use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use time::{Duration, OffsetDateTime};
-use x509_parser::pem::Pem;
 use zeroize::Zeroizing;
 
 use crate::crm_tenant::{database, names};
+use crate::pki::{self, Certificate, KeyKind, PkiError, Validity, pem_of, signing_key};
 
 /// Life of a certificate.
 pub const CERTIFICATE_LIFE: Duration = Duration::days(90);
@@ -60,12 +56,9 @@ pub enum GenerateError {
         /// The key within it.
         key: &'static str,
     },
-    /// The cryptography failed.
-    #[error("a certificate could not be made: {0}")]
-    Certificate(#[from] rcgen::Error),
-    /// A key could not be written as PEM.
-    #[error("a key could not be written as PEM")]
-    Encoding,
+    /// A key or certificate could not be made.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
 }
 
 /// Makes what is absent and renews what is due. The answer holds the Secrets to write, each in full; those that
@@ -148,19 +141,9 @@ fn engine_keys(
             signing
         }
     };
-    let log = CheckpointKey::new(&log::origin(namespace), signing).map_err(|_| GenerateError::Encoding)?;
+    let log = CheckpointKey::new(&log::origin(namespace), signing).map_err(|_| PkiError::Encoding)?;
     content.insert(PUBLIC.to_owned(), Zeroizing::new(log.verifier_line() + "\n"));
     Ok(content)
-}
-
-fn signing_key(rng: &mut impl CryptoRng) -> SigningKey {
-    let mut seed = Zeroizing::new([0_u8; 32]);
-    rng.fill_bytes(seed.as_mut_slice());
-    SigningKey::from_bytes(&seed)
-}
-
-fn pem_of(key: &SigningKey) -> Result<Zeroizing<String>, GenerateError> {
-    key.to_pkcs8_pem(LineEnding::LF).map_err(|_| GenerateError::Encoding)
 }
 
 struct Authority {
@@ -189,28 +172,15 @@ fn authority(
             .map_err(|_| GenerateError::Unreadable { secret: names::CA, key: "ca.crt" })?;
         return Ok(Authority { content: content.clone(), issuer, rotated: false });
     }
-    let pem = pem_of(&signing_key(rng))?;
-    let key = KeyPair::from_pem(&pem)?;
-    let serial = serial(rng);
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    // The number tells the authorities of one tenant apart.
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("novacrm {namespace} {}", hex::encode(serial)));
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.not_before = now - SKEW;
-    params.not_after = now + AUTHORITY_LIFE;
-    let certificate = params.self_signed(&key)?.pem();
+    let validity = Validity { not_before: now - SKEW, not_after: now + AUTHORITY_LIFE };
+    let (made, issuer) = pki::authority(&format!("novacrm {namespace}"), KeyKind::Ed25519, validity, rng)?;
     let still_trusted = certificates.map(|pem| Certificate::unexpired(pem, now)).unwrap_or_default();
     let rotated = !still_trusted.is_empty();
     let content = Content::from([
-        ("ca.crt".to_owned(), Zeroizing::new(format!("{certificate}{still_trusted}"))),
-        ("ca.key".to_owned(), pem),
+        ("ca.crt".to_owned(), Zeroizing::new(format!("{}{still_trusted}", made.certificate))),
+        ("ca.key".to_owned(), made.key),
     ]);
-    Ok(Authority { content, issuer: Issuer::new(params, key), rotated })
+    Ok(Authority { content, issuer, rotated })
 }
 
 struct Subject<'a> {
@@ -232,20 +202,14 @@ fn certificate(
         && content.contains_key("tls.key")
         && let Some(own) = content.get("tls.crt").and_then(|pem| Certificate::first(pem))
         && Certificate::all(&trusted).iter().any(|authority| authority.subject == own.issuer)
-        && (!own.is_due(now) || (authority.rotated && now < own.not_after))
+        && (!own.is_due(now) || (authority.rotated && now < own.validity.not_after))
     {
         let mut content = content.clone();
         content.insert("ca.crt".to_owned(), trusted);
         return Ok(content);
     }
-    let key_pem = pem_of(&signing_key(rng))?;
-    let key = KeyPair::from_pem(&key_pem)?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("novacrm {}", subject.identity));
-    params.serial_number = Some(SerialNumber::from_slice(&serial(rng)));
     let uri = format!("spiffe://{}.novacrm/{}", subject.namespace, subject.identity);
-    params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+    let mut alternatives = vec![SanType::URI(uri.try_into().map_err(PkiError::from)?)];
     if let Some(service) = subject.service {
         let namespace = subject.namespace;
         for name in [
@@ -254,87 +218,28 @@ fn certificate(
             format!("{service}.{namespace}"),
             "localhost".to_owned(),
         ] {
-            params.subject_alt_names.push(SanType::DnsName(name.try_into()?));
+            alternatives.push(SanType::DnsName(name.try_into().map_err(PkiError::from)?));
         }
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        alternatives.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    params.use_authority_key_identifier_extension = true;
-    params.not_before = now - SKEW;
-    params.not_after = now + CERTIFICATE_LIFE;
+    let subject = pki::Subject {
+        name: &format!("novacrm {}", subject.identity),
+        alternatives,
+        roles: &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+    };
+    let validity = Validity { not_before: now - SKEW, not_after: now + CERTIFICATE_LIFE };
     // In the pass that made a new authority the old one still issues, as long as its key is at hand.
     let former = former_authority.filter(|_| authority.rotated).and_then(|content| {
         let key = KeyPair::from_pem(content.get("ca.key")?).ok()?;
         Issuer::from_ca_cert_pem(content.get("ca.crt")?, key).ok()
     });
-    let certificate = params.signed_by(&key, former.as_ref().unwrap_or(&authority.issuer))?;
+    let issuer = former.as_ref().unwrap_or(&authority.issuer);
+    let made = pki::issue(subject, KeyKind::Ed25519, validity, issuer, rng)?;
     Ok(Content::from([
         ("ca.crt".to_owned(), trusted),
-        ("tls.crt".to_owned(), Zeroizing::new(certificate.pem())),
-        ("tls.key".to_owned(), key_pem),
+        ("tls.crt".to_owned(), Zeroizing::new(made.certificate)),
+        ("tls.key".to_owned(), made.key),
     ]))
-}
-
-fn serial(rng: &mut impl CryptoRng) -> [u8; 16] {
-    let mut serial = [0_u8; 16];
-    rng.fill_bytes(&mut serial);
-    // RFC 5280, 4.1.2.2: a positive integer.
-    if let Some(first) = serial.first_mut() {
-        *first = (*first & 0x7f) | 0x40;
-    }
-    serial
-}
-
-/// What renewal needs to know of a certificate.
-struct Certificate {
-    pem: String,
-    subject: Vec<u8>,
-    issuer: Vec<u8>,
-    not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
-}
-
-impl Certificate {
-    fn all(pem: &str) -> Vec<Self> {
-        Pem::iter_from_buffer(pem.as_bytes())
-            .filter_map(|block| {
-                let block = block.ok()?;
-                let certificate = block.parse_x509().ok()?;
-                let encoded = STANDARD.encode(&block.contents);
-                let lines: Vec<&str> =
-                    encoded.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-                Some(Self {
-                    pem: format!(
-                        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-                        lines.join("\n")
-                    ),
-                    subject: certificate.subject().as_raw().to_vec(),
-                    issuer: certificate.issuer().as_raw().to_vec(),
-                    not_before: certificate.validity().not_before.to_datetime(),
-                    not_after: certificate.validity().not_after.to_datetime(),
-                })
-            })
-            .collect()
-    }
-
-    fn first(pem: &str) -> Option<Self> {
-        Self::all(pem).into_iter().next()
-    }
-
-    fn unexpired(pem: &str, now: OffsetDateTime) -> String {
-        Self::all(pem)
-            .into_iter()
-            .filter(|certificate| now < certificate.not_after)
-            .map(|certificate| certificate.pem)
-            .collect()
-    }
-
-    /// Two thirds of its life are over.
-    fn is_due(&self, now: OffsetDateTime) -> bool {
-        now - self.not_before >= (self.not_after - self.not_before) * 2 / 3
-    }
 }
 
 #[cfg(test)]
@@ -348,6 +253,7 @@ mod tests {
     use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
     use rustls::server::WebPkiClientVerifier;
     use time::macros::datetime;
+    use x509_parser::pem::Pem;
 
     use super::*;
 

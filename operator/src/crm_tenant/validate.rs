@@ -73,28 +73,8 @@ pub fn validate(
     dereferenced: &Dereferenced,
     policy_namespace: &str,
 ) -> Result<Validated, Vec<PolicyProblem>> {
-    let mut problems = check_tenant(tenant).err().unwrap_or_default();
+    let mut problems = validate_alone(tenant, policy_namespace);
     let namespace = tenant.metadata.namespace.clone().unwrap_or_default();
-    if namespace.is_empty() {
-        problems.push(problem(
-            "metadata.namespace",
-            "a tenant needs a namespace of its own",
-            "Add `namespace` under `metadata`; it is the tenant's id.",
-        ));
-    } else if !is_label(&namespace) {
-        problems.push(problem(
-            "metadata.namespace",
-            "this is not a name of a namespace",
-            "Use at most 63 lower-case letters, digits and hyphens, and begin and end with a letter or digit.",
-        ));
-    }
-    if namespace == policy_namespace {
-        problems.push(problem(
-            "metadata.namespace",
-            "this namespace holds the organisation's policies and can hold no tenant",
-            "Move the tenant to a namespace of its own.",
-        ));
-    }
     if dereferenced.tenants_in_namespace > 1 {
         problems.push(problem(
             "metadata.namespace",
@@ -108,6 +88,38 @@ pub fn validate(
             "the operator knows no database server of this name",
             "Name a server that the operator was given; on one machine there is `default`.",
         ));
+    }
+    let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
+    let bundle = match next_bundle(&namespace, &dereferenced.policies, uses, &dereferenced.bundles, 0) {
+        Ok(bundle) => bundle,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(problems);
+        }
+    };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Validated { tenant: tenant.clone(), namespace, bundle })
+}
+
+/// The part of [`validate`] that looks at nothing but the tenant itself.
+#[must_use]
+pub fn validate_alone(tenant: &CrmTenant, policy_namespace: &str) -> Vec<PolicyProblem> {
+    let mut problems = check_tenant(tenant).err().unwrap_or_default();
+    match tenant.metadata.namespace.as_deref() {
+        // The API server gives every tenant a namespace; a file need not name one.
+        None => problems.push(problem(
+            "metadata.namespace",
+            "a tenant needs a namespace of its own",
+            "Add `namespace` under `metadata`; it is the tenant's id.",
+        )),
+        Some(namespace) if namespace == policy_namespace => problems.push(problem(
+            "metadata.namespace",
+            "this namespace holds the organisation's policies and can hold no tenant",
+            "Move the tenant to a namespace of its own.",
+        )),
+        Some(_) => {}
     }
     let password = &tenant.spec.auth.bootstrap_admin.password_secret_ref;
     if [
@@ -141,18 +153,7 @@ pub fn validate(
             "Use letters, digits, hyphens, underscores and dots.",
         ));
     }
-    let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
-    let bundle = match next_bundle(&namespace, &dereferenced.policies, uses, &dereferenced.bundles, 0) {
-        Ok(bundle) => bundle,
-        Err(problem) => {
-            problems.push(problem);
-            return Err(problems);
-        }
-    };
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    Ok(Validated { tenant: tenant.clone(), namespace, bundle })
+    problems
 }
 
 /// The bundle that policies and a register of AI uses make, after the ones that were given before (newest first). One

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::compile::{CompiledPolicy, check_provision, unknown_reference};
 use super::law::{EU_AI_ACT, cite};
 use super::problem::{PolicyProblem, named, nearest, problem};
-use super::schema::{validate, validate_spec};
+use super::schema::validate_written;
 use crate::FingerprintKey;
 use crate::bundle::{BundledPolicy, digest};
 use crate::classification::RegisteredUse;
@@ -44,6 +44,16 @@ pub struct CheckedPolicy {
 }
 
 impl CheckedPolicy {
+    /// For tests of what an engine makes of a policy that should never have got there.
+    #[cfg(test)]
+    pub(crate) fn unchecked(policy: &CompliancePolicy) -> Self {
+        Self {
+            namespace: policy.metadata.namespace.clone().unwrap_or_default(),
+            name: policy.metadata.name.clone().unwrap_or_default(),
+            spec: Arc::new(policy.spec.clone()),
+        }
+    }
+
     /// Namespace of the object.
     #[must_use]
     pub fn namespace(&self) -> &str {
@@ -69,16 +79,14 @@ impl CheckedPolicy {
     }
 }
 
-/// Judges a policy: schema, rules across fields, detectors and patterns, law references, documentation, and the
+/// Judges a policy: name and namespace, schema, rules across fields, detectors and patterns, law references, documentation, and the
 /// policy's own tests.
 ///
 /// # Errors
 /// Every problem, by field path. They name fields, never values.
 pub fn check(policy: &CompliancePolicy, scope: Scope) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
-    let mut problems = match serde_json::to_value(&policy.spec) {
-        Ok(spec) => validate_spec("CompliancePolicy", &spec),
-        Err(_) => vec![problem("spec", "the spec cannot be written as JSON", "Use finite numbers only.")],
-    };
+    let (name, namespace) = (policy.metadata.name.as_deref(), policy.metadata.namespace.as_deref());
+    let mut problems = validate_written("CompliancePolicy", name, namespace, &policy.spec);
     match check_references(policy, scope) {
         Ok(checked) if problems.is_empty() => Ok(checked),
         Ok(_) => Err(problems),
@@ -158,15 +166,13 @@ pub fn check_update(old: &CompliancePolicySpec, new: &CompliancePolicySpec) -> R
     }
 }
 
-/// Judges a tenant: schema, rules across fields, and the provisions its register cites.
+/// Judges a tenant: name and namespace, schema, rules across fields, and the provisions its register cites.
 ///
 /// # Errors
 /// Every problem, by field path.
 pub fn check_tenant(tenant: &CrmTenant) -> Result<(), Vec<PolicyProblem>> {
-    let mut problems = match serde_json::to_value(tenant) {
-        Ok(object) => validate("CrmTenant", &object),
-        Err(_) => vec![problem("spec", "the spec cannot be written as JSON", "Use finite numbers only.")],
-    };
+    let (name, namespace) = (tenant.metadata.name.as_deref(), tenant.metadata.namespace.as_deref());
+    let mut problems = validate_written("CrmTenant", name, namespace, &tenant.spec);
     problems.extend(check_tenant_references(&tenant.spec));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }

@@ -147,35 +147,36 @@ fn interpret(document: Document, file: Option<&str>) -> (Option<Located<Manifest
     let Document { value, positions, mut problems } = document;
     let mut manifest = None;
     if problems.is_empty() {
-        let (found, read) = interpret_value(value);
-        problems = found;
-        manifest = read;
+        (manifest, problems) = read_object(value);
     }
     let problems = problems.into_iter().map(|one| locate(one, &positions, file)).collect();
     let file = file.map(str::to_owned);
     (manifest.map(|object| Located { object, positions, file }), problems)
 }
 
-fn interpret_value(value: Value) -> (Vec<PolicyProblem>, Option<Manifest>) {
+/// Reads one object that is JSON already, as it comes in a request: the object, if it can be read as its kind, and
+/// every problem of its schema. The policies of a file are read by this, too.
+#[must_use]
+pub fn read_object(value: Value) -> (Option<Manifest>, Vec<PolicyProblem>) {
     let Value::Object(fields) = &value else {
         let hint = "Start with `apiVersion`, `kind`, `metadata` and `spec`.";
-        return (vec![problem("", "a document must be a Kubernetes object", hint)], None);
+        return (None, vec![problem("", "a document must be a Kubernetes object", hint)]);
     };
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
     let (Some(api_version), Some(kind)) = (text("apiVersion"), text("kind")) else {
         let missing = if text("apiVersion").is_none() { "apiVersion" } else { "kind" };
         let hint = format!("For a policy: `apiVersion: {GROUP}/{VERSION}`, `kind: CompliancePolicy`.");
         return (
-            vec![problem(missing, format!("the field `{missing}` is missing or not a string"), hint)],
             None,
+            vec![problem(missing, format!("the field `{missing}` is missing or not a string"), hint)],
         );
     };
     if !api_version.starts_with(&format!("{GROUP}/")) {
-        return (Vec::new(), Some(Manifest::Other { api_version, kind, value }));
+        return (Some(Manifest::Other { api_version, kind, value }), Vec::new());
     }
     if api_version != format!("{GROUP}/{VERSION}") {
         let hint = format!("Use `{GROUP}/{VERSION}`.");
-        return (vec![problem("apiVersion", "this version of the kinds does not exist", hint)], None);
+        return (None, vec![problem("apiVersion", "this version of the kinds does not exist", hint)]);
     }
     let problems = validate(&kind, &value);
     match kind.as_str() {
@@ -186,7 +187,7 @@ fn interpret_value(value: Value) -> (Vec<PolicyProblem>, Option<Manifest>) {
                 Some(near) => format!("Did you mean `{near}`?"),
                 None => "The kinds are CompliancePolicy and CrmTenant.".to_owned(),
             };
-            (vec![problem("kind", format!("there is no kind `{}` in {GROUP}", named(other)), hint)], None)
+            (None, vec![problem("kind", format!("there is no kind `{}` in {GROUP}", named(other)), hint)])
         }
     }
 }
@@ -195,16 +196,16 @@ fn typed<T: DeserializeOwned>(
     value: Value,
     mut problems: Vec<PolicyProblem>,
     wrap: impl FnOnce(T) -> Manifest,
-) -> (Vec<PolicyProblem>, Option<Manifest>) {
+) -> (Option<Manifest>, Vec<PolicyProblem>) {
     match serde_path_to_error::deserialize(value) {
-        Ok(object) => (problems, Some(wrap(object))),
+        Ok(object) => (Some(wrap(object)), problems),
         // The schema has usually said why, better than serde can; its text may quote values, so it is not shown.
         Err(error) => {
             if problems.is_empty() {
                 let hint = "Compare the field with the documentation of the kind.";
                 problems.push(problem(error.path().to_string(), "the field cannot be read", hint));
             }
-            (problems, None)
+            (None, problems)
         }
     }
 }

@@ -18,6 +18,6 @@ pub(crate) mod words;
 
 pub use check::{CheckedPolicy, Scope, TEST_FAILS, check, check_tenant, check_update};
 pub use compile::CompiledPolicy;
-pub use manifest::{Located, Manifest, Review, read_manifests, review};
+pub use manifest::{Located, Manifest, Review, read_manifests, read_object, review};
 pub use problem::PolicyProblem;
 pub use source::{MAX_DEPTH, MAX_NODES, MAX_SOURCE_BYTES, Positions};

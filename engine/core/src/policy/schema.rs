@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 
 use novacrm_crds::schema::definitions;
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::problem::{PolicyProblem, named, nearest, problem};
 use super::source::{child, item};
@@ -104,7 +105,7 @@ fn is(object: &Map<String, Value>, field: &str, value: &str) -> bool {
 }
 
 /// Fields of `metadata` that people and the API server write.
-const METADATA: [&str; 13] = [
+const METADATA: [&str; 14] = [
     "name",
     "namespace",
     "labels",
@@ -113,12 +114,46 @@ const METADATA: [&str; 13] = [
     "finalizers",
     "ownerReferences",
     "creationTimestamp",
+    "deletionGracePeriodSeconds",
     "deletionTimestamp",
     "generation",
     "managedFields",
     "resourceVersion",
     "uid",
 ];
+
+/// RFC 1123 label, as Kubernetes wants it of namespaces.
+fn is_label(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.') && is_subdomain(name)
+}
+
+/// RFC 1123 subdomain, as Kubernetes wants it of most names.
+fn is_subdomain(name: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
+/// Compares what a person wrote with the schema of the kind: name, namespace and spec. What the API server or a
+/// controller adds to an object is theirs to judge, and may be of a version we do not know.
+pub(crate) fn validate_written(
+    kind: &str,
+    name: Option<&str>,
+    namespace: Option<&str>,
+    spec: &impl Serialize,
+) -> Vec<PolicyProblem> {
+    match serde_json::to_value(spec) {
+        Ok(spec) => {
+            let metadata = json!({ "name": name, "namespace": namespace });
+            validate(kind, &json!({ "metadata": metadata, "spec": spec }))
+        }
+        Err(_) => vec![problem("spec", "the spec cannot be written as JSON", "Use finite numbers only.")],
+    }
+}
 
 /// Compares a whole object with the schema of its kind. A kind that is not ours has no problems.
 pub(crate) fn validate(kind: &str, object: &Value) -> Vec<PolicyProblem> {
@@ -132,16 +167,6 @@ pub(crate) fn validate(kind: &str, object: &Value) -> Vec<PolicyProblem> {
     }
     walk.metadata(fields.remove("metadata").as_ref());
     walk.value(&schema.root, &Value::Object(fields), "");
-    walk.problems
-}
-
-/// Compares a spec alone with the schema of its kind.
-pub(crate) fn validate_spec(kind: &str, spec: &Value) -> Vec<PolicyProblem> {
-    let Some(schema) = SCHEMAS.get(kind) else { return Vec::new() };
-    let mut walk = Walk { problems: Vec::new(), patterns: Some(&schema.patterns) };
-    if let Some(part) = schema.root.pointer("/properties/spec") {
-        walk.value(part, spec, "spec");
-    }
     walk.problems
 }
 
@@ -165,26 +190,21 @@ impl Walk<'_> {
         for key in metadata.keys().filter(|key| !METADATA.contains(&key.as_str())) {
             self.unknown("metadata", key, METADATA);
         }
-        let name_like = |value: &str| {
-            let label = |part: &str| {
-                !part.is_empty()
-                    && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-                    && !part.starts_with('-')
-                    && !part.ends_with('-')
-            };
-            value.len() <= 253 && value.split('.').all(label)
-        };
         let hint =
             "Use at most 253 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends.";
-        for (field, needed) in [("name", true), ("namespace", false)] {
-            match metadata.get(field) {
-                None | Some(Value::Null) if !needed => {}
-                None | Some(Value::Null) => self.report("metadata.name", "the object has no name", hint),
-                Some(Value::String(value)) if name_like(value) => {}
-                Some(_) => {
-                    self.report(&format!("metadata.{field}"), "this is not a name Kubernetes accepts", hint)
-                }
-            }
+        match metadata.get("name") {
+            None | Some(Value::Null) => self.report("metadata.name", "the object has no name", hint),
+            Some(Value::String(value)) if is_subdomain(value) => {}
+            Some(_) => self.report("metadata.name", "this is not a name Kubernetes accepts", hint),
+        }
+        match metadata.get("namespace") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(value)) if is_label(value) => {}
+            Some(_) => self.report(
+                "metadata.namespace",
+                "this is not a name Kubernetes accepts",
+                "Use at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends.",
+            ),
         }
         for field in ["labels", "annotations"] {
             match metadata.get(field) {

@@ -1,0 +1,198 @@
+//! One admission request in; whether there is anything to judge, and every problem and warning, out. Pure.
+
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, Operation};
+use novacrm_crds::compliance_policy::{EnforcementMode, PolicyProblem};
+use novacrm_crds::{CrmTenantSpec, GROUP};
+use novacrm_engine_core::policy::{Manifest, Scope, check, read_object};
+use serde_json::{Value, json};
+
+use super::Lookup;
+use crate::compliance_policy;
+use crate::compliance_policy::dereference::{Dereferenced, scope};
+use crate::crm_tenant;
+
+/// Our kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    CompliancePolicy,
+    CrmTenant,
+}
+
+impl Kind {
+    /// The kind of a request; none when it is not ours, and then not ours to refuse.
+    pub(super) fn of(request: &AdmissionRequest<DynamicObject>) -> Option<Self> {
+        match (request.kind.group.as_str(), request.kind.kind.as_str()) {
+            (GROUP, "CompliancePolicy") => Some(Self::CompliancePolicy),
+            (GROUP, "CrmTenant") => Some(Self::CrmTenant),
+            _ => None,
+        }
+    }
+}
+
+/// What [`judge`] needs of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    /// The object as a person wrote it: kind, names and spec.
+    object: Value,
+    /// The spec before, of an update.
+    before: Option<Value>,
+}
+
+impl Case {
+    /// The case of a request, if it is one: deletions, changes that leave the spec as it is (so those of metadata,
+    /// finalizers and status) and objects under deletion are admitted unseen, so that a stricter check never
+    /// traps an object that is there already.
+    pub(super) fn of(request: &AdmissionRequest<DynamicObject>) -> Option<Self> {
+        Kind::of(request)?;
+        if request.sub_resource.as_ref().is_some_and(|name| !name.is_empty()) {
+            return None;
+        }
+        let before = match request.operation {
+            Operation::Create => None,
+            Operation::Update => Some(spec_of(request.old_object.as_ref()?)),
+            Operation::Delete | Operation::Connect => return None,
+        };
+        let object = request.object.as_ref()?;
+        if object.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        if before.as_ref().is_some_and(|before| same(before, &spec_of(object))) {
+            return None;
+        }
+        Some(Self { object: written(object), before })
+    }
+}
+
+fn spec_of(object: &DynamicObject) -> Value {
+    object.data.get("spec").cloned().unwrap_or_default()
+}
+
+/// The object without what the API server and controllers add: that is not a person's to mend, and a newer server
+/// may add what this version does not know.
+fn written(object: &DynamicObject) -> Value {
+    let mut fields = object.data.clone();
+    if let Value::Object(fields) = &mut fields {
+        fields.remove("status");
+        let (api_version, kind) = match &object.types {
+            Some(types) => (types.api_version.as_str(), types.kind.as_str()),
+            None => ("", ""),
+        };
+        fields.insert("apiVersion".to_owned(), json!(api_version));
+        fields.insert("kind".to_owned(), json!(kind));
+        fields.insert(
+            "metadata".to_owned(),
+            json!({ "name": object.metadata.name, "namespace": object.metadata.namespace }),
+        );
+    }
+    fields
+}
+
+/// Whether two values say the same; `1` and `1.0` do.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => a == b,
+    }
+}
+
+/// What is to be said of an object.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Judgement {
+    /// Why it is refused; admitted when there is none.
+    pub(super) problems: Vec<PolicyProblem>,
+    /// What its author should know all the same.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Judges a case: the schema as files are judged by it, then as the reconciler does.
+pub(super) fn judge(case: Case, policy_namespace: &str, lookup: &dyn Lookup) -> Judgement {
+    let (manifest, mut problems) = read_object(case.object);
+    let mut warnings = Vec::new();
+    let found = match manifest {
+        Some(Manifest::CompliancePolicy(policy)) => {
+            if policy.spec.enforcement.mode == EnforcementMode::Shadow {
+                warnings.push(
+                    "spec.enforcement.mode is shadow: matches are recorded and nothing is enforced"
+                        .to_owned(),
+                );
+            }
+            let namespace = policy.metadata.namespace.as_deref().unwrap_or_default();
+            let dereferenced = Dereferenced {
+                scope: scope(namespace, policy_namespace),
+                tenants: Vec::new(),
+                // What no longer reads as a policy may be replaced by any that is sound.
+                accepted: case.before.and_then(|before| serde_json::from_value(before).ok()),
+            };
+            compliance_policy::validate::validate(&policy, &dereferenced).err().unwrap_or_default()
+        }
+        Some(Manifest::CrmTenant(tenant)) => {
+            let namespace = tenant.metadata.namespace.as_deref().unwrap_or_default();
+            let name = tenant.metadata.name.as_deref().unwrap_or_default();
+            warnings.extend(unknown_server(&tenant.spec, lookup));
+            if lookup.tenants_in(namespace).iter().any(|other| other != name) {
+                warnings.push(
+                    "another CrmTenant is in this namespace, and a namespace holds one: none is reconciled \
+                     until one of the two is gone"
+                        .to_owned(),
+                );
+            }
+            crm_tenant::validate::validate_alone(&tenant, policy_namespace)
+        }
+        Some(Manifest::Other { .. }) | None => Vec::new(),
+    };
+    for problem in found {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    Judgement { problems, warnings }
+}
+
+fn unknown_server(spec: &CrmTenantSpec, lookup: &dyn Lookup) -> Option<String> {
+    let managed = spec.database.managed.as_ref()?;
+    (!lookup.has_database_server(&managed.server_ref.name)).then(|| {
+        "spec.database.managed.serverRef.name: the operator knows no database server of this name yet"
+            .to_owned()
+    })
+}
+
+/// Compiles what every judgement needs and only the first one makes.
+pub(super) fn warm_up() {
+    let sample = json!({
+        "apiVersion": "novacrm.io/v1alpha1",
+        "kind": "CompliancePolicy",
+        "metadata": { "name": "sample", "namespace": "sample" },
+        "spec": {
+            "version": "1.0.0",
+            "changelog": "First version.",
+            "owner": { "team": "Sample", "contact": "sample" },
+            "detectors": [{ "id": "pii.*" }, { "id": "secret.*" }],
+            "rules": [{
+                "id": "SAMPLE-1",
+                "severity": "low",
+                "riskWeight": 1,
+                "description": { "fr": "Exemple.", "en": "Sample." },
+                "risksCovered": ["data-leak"],
+                "references": [{ "law": "gdpr", "ref": "5(1)(c)" }],
+                "when": { "any": [{ "all": [{ "finding": { "detectors": ["pii.email"] } }] }] },
+                "action": { "type": "flag" },
+            }],
+            "tests": [
+                { "name": "found", "given": { "text": "a@acme.example, +33 1 99 00 12 34" },
+                  "expect": { "action": "flag", "rules": ["SAMPLE-1"] } },
+                { "name": "not found", "given": { "text": "-" }, "expect": { "action": "allow" } },
+            ],
+        },
+    });
+    if let (Some(Manifest::CompliancePolicy(policy)), _) = read_object(sample)
+        && let Err(problems) = check(&policy, Scope::Tenant)
+    {
+        tracing::error!(problems = problems.len(), "the sample policy is refused; the detectors are damaged");
+    }
+}
