@@ -46,10 +46,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- with .Values.image.digest }}@{{ . }}{{ end -}}
 {{- end }}
 
+{{/* As a document of its own, since a template gives text only. */}}
 {{- define "novacrm-operator.pullSecrets" -}}
-{{- $secrets := concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) | uniq -}}
-{{- with $secrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- dict "imagePullSecrets" (concat .Values.imagePullSecrets ((.Values.global | default dict).imagePullSecrets | default list) | uniq) | toYaml -}}
 {{- end }}
