@@ -289,11 +289,11 @@ async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
     for document in documents(&tenant) {
         let kind = document["kind"].as_str().unwrap();
         let name = document["metadata"]["name"].as_str().unwrap();
-        operator.ok(&["get", kind, name, "--namespace", "acme"]);
+        admin.ok(&["get", kind, name, "--namespace", "acme"]);
         operator.ok(&["delete", kind, name, "--namespace", "acme", "--wait=false"]);
     }
     for (verb, what) in [
-        ("watch", "namespaces"), ("watch", "crmtenants.novacrm.io"), ("patch", "crmtenants.novacrm.io"),
+        ("watch", "namespaces"), ("watch", "crmtenants.novacrm.io"),
         ("patch", "crmtenants.novacrm.io/status"), ("patch", "compliancepolicies.novacrm.io/status"),
         ("create", "controllerrevisions.apps"), ("create", "events.events.k8s.io"), ("watch", "pods"), ("create", "secrets"),
     ] {
@@ -309,7 +309,7 @@ async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
         ("create", "namespaces"), ("patch", "namespaces"), ("create", "clusterroles.rbac.authorization.k8s.io"),
         ("escalate", "roles.rbac.authorization.k8s.io"), ("bind", "roles.rbac.authorization.k8s.io"),
         ("patch", "customresourcedefinitions.apiextensions.k8s.io"), ("patch", webhooks),
-        ("delete", "crmtenants.novacrm.io"), ("patch", "compliancepolicies.novacrm.io"), ("deletecollection", "secrets"),
+        ("delete", "crmtenants.novacrm.io"), ("patch", "compliancepolicies.novacrm.io"), ("delete", "secrets"),
     ] {
         assert!(!may(verb, what, "other"), "{verb} {what}");
     }
@@ -330,5 +330,6 @@ async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
     }
     assert!(may("watch", "compliancepolicies.novacrm.io", "novacrm-policies"));
     assert!(!may("list", "secrets", "novacrm-policies"));
-    assert!(may("list", "secrets", NAMESPACE) && !may("delete", "secrets", NAMESPACE));
+    assert!(may("get", "secrets", NAMESPACE) && !may("list", "secrets", NAMESPACE));
+    assert!(may("watch", "namespaces/acme", "other") && !may("watch", "namespaces/other", "other"));
 }

@@ -339,14 +339,13 @@ fn the_operator_is_told_what_its_flags_ask_for() {
         let env = env.as_array().unwrap().iter();
         env.map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable["value"].clone())).collect()
     };
-    let default = told(&[]);
-    let names: Vec<_> = default.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = told(&["--values", NAMESPACED]).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
         [
             "POD_NAME", "POD_NAMESPACE", "NOVACRM_LOG", "NOVACRM_POLICY_NAMESPACE", "NOVACRM_WATCH_NAMESPACES",
-            "NOVACRM_IMAGE_REPOSITORY", "NOVACRM_IMAGE_VERSION", "NOVACRM_LEASE", "NOVACRM_ADMIN_ADDRESS",
-            "NOVACRM_WEBHOOK_ADDRESS", "NOVACRM_WEBHOOK_SERVICE", "NOVACRM_WEBHOOK_CONFIGURATION"
+            "NOVACRM_IMAGE_VERSION", "NOVACRM_LEASE", "NOVACRM_ADMIN_ADDRESS", "NOVACRM_WEBHOOK_ADDRESS",
+            "NOVACRM_WEBHOOK_SERVICE", "NOVACRM_WEBHOOK_CONFIGURATION"
         ]
     );
     for (arguments, name, value) in [
