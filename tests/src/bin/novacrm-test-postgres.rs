@@ -7,15 +7,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use novacrm_operator::local::postgres::{Options, Programs, start, unprivileged_account};
-use tokio::process::Command;
+use novacrm_tests::command;
 use tokio::signal::unix::{SignalKind, signal};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let command: Vec<OsString> = std::env::args_os().skip(1).skip_while(|word| word == "--").collect();
-    match run(&command).await {
+    let words: Vec<OsString> = std::env::args_os().skip(1).skip_while(|word| word == "--").collect();
+    match run(&words).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "novacrm-test-postgres: {error}");
@@ -24,39 +24,31 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(command: &[OsString]) -> Result<u8, Error> {
-    let Some((program, arguments)) = command.split_first() else {
+async fn run(words: &[OsString]) -> Result<u8, Error> {
+    if words.is_empty() {
         return Err("usage: novacrm-test-postgres -- COMMAND [ARGUMENT …]".into());
-    };
+    }
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "two providers of cryptography")?;
-    // A parent that is ended by a signal would leave the server behind.
+    // A parent that is ended by a signal would leave the server behind: asked to end while it starts, it is dropped.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let folder = tempfile::Builder::new().prefix("novacrm-postgres.").tempdir()?;
-    let server = start(&Options {
+    let options = Options {
         programs: Programs::find(None),
         folder: folder.path().to_owned(),
         account: unprivileged_account()?,
         port: None,
         guardian: None,
-    })
-    .await?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .env("DATABASE_URL", server.url("postgres"))
-        .spawn()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
-    let status = tokio::select! {
-        status = child.wait() => Some(status?),
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
     };
-    if status.is_none() {
-        child.kill().await?;
-    }
+    let server = tokio::select! {
+        server = start(&options) => server?,
+        _ = terminate.recv() => return Ok(1),
+        _ = interrupt.recv() => return Ok(1),
+    };
+    let code = command::run(words, &[("DATABASE_URL", server.url("postgres").into())]).await;
     server.stop().await?;
-    Ok(status.and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    Ok(code?)
 }
