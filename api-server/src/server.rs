@@ -148,8 +148,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         &config.tenant_name,
     )?);
     let readiness = Readiness::new(&["database"]);
-    tokio::spawn(probe(database, readiness.clone(), shutdown.clone()));
-    tokio::spawn(purge(Arc::clone(&services), shutdown.clone()));
+    tokio::spawn(probe(database.clone(), readiness.clone(), shutdown.clone()));
+    tokio::spawn(purge(Arc::clone(&services), database, shutdown.clone()));
 
     let (listener, admin_listener) = (serve::bind(config.listen)?, serve::bind(config.admin_listen)?);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, tenant = config.tenant, "serving");
@@ -178,11 +178,12 @@ async fn probe(database: Database, readiness: Readiness, shutdown: CancellationT
     }
 }
 
-/// Removes what expired.
-async fn purge(services: Arc<Services>, shutdown: CancellationToken) {
+/// Removes what expired, and closes what nobody uses.
+async fn purge(services: Arc<Services>, database: Database, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(PURGE);
     while tick(&mut ticks, &shutdown).await {
         services.attempts.purge();
+        database.close_idle();
         match services.replies.purge(services.clock.now()).await {
             Ok(removed) => tracing::debug!(removed, "what expired was removed"),
             Err(error) => tracing::warn!(%error, "what expired could not be removed"),

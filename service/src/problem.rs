@@ -25,6 +25,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use utoipa::ToSchema;
@@ -482,11 +483,12 @@ impl Pipeline {
     /// Wraps all routes: trace and log, problems in the reader's language, panics, bodies of at most `body_limit`
     /// bytes. Unless the router has a fallback of its own, give it [`not_found`].
     pub fn wrap(self, router: Router, body_limit: usize) -> Router {
-        router
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(DefaultBodyLimit::max(body_limit))
-            .layer(CatchPanicLayer::custom(panicked))
+        // One layer: the router boxes and clones each one for every request.
+        let layer = ServiceBuilder::new()
             .layer(axum::middleware::from_fn_with_state(self, handle))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(DefaultBodyLimit::max(body_limit));
+        router.method_not_allowed_fallback(method_not_allowed).layer(layer)
     }
 }
 

@@ -90,7 +90,7 @@ impl Accounts for Database {
                     id,
                     visible.owner(),
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         user(row)
@@ -138,7 +138,7 @@ impl Accounts for Database {
                      FROM users WHERE email_key = $1",
                     email_key,
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         row.map(Account::try_from).transpose()
@@ -328,7 +328,7 @@ impl Accounts for Database {
                     session,
                     now,
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         user(row)
@@ -336,7 +336,7 @@ impl Accounts for Database {
 
     async fn end_session(&self, session: Uuid, now: OffsetDateTime) -> Result<(), StoreError> {
         sqlx::query!("UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL", session, now)
-            .execute(&self.pool)
+            .execute(&self.writers)
             .await
             .map_err(|error| store_error(&error))?;
         Ok(())

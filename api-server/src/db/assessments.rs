@@ -44,7 +44,7 @@ impl Assessments for Database {
                     id,
                     visible.owner(),
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         Ok(found.map(Assessment::from))
@@ -101,7 +101,7 @@ impl Assessments for Database {
                     id,
                     i64::from(limit) + 1,
                 )
-                .fetch_all(&self.pool)
+                .fetch_all(&self.readers)
             })
             .await?;
         Ok(rows.into_iter().map(Assessment::from).collect())

@@ -105,7 +105,7 @@ impl Records<Contact> for Database {
                     visible.owner(),
                     life == Life::Any,
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         found.map(Contact::try_from).transpose()

@@ -97,7 +97,7 @@ impl Records<Interaction> for Database {
                     visible.owner(),
                     life == Life::Any,
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         found.map(Interaction::try_from).transpose()

@@ -1,8 +1,9 @@
 //! PostgreSQL: the repositories behind the traits of [`crate::services::ports`].
 //!
 //! Queries are checked at compile time but for the dynamic lists. Visibility is a predicate of every query. Reads
-//! are tried again on a dead connection, since connections are not tested before use: a test costs a round trip
-//! for every request, a restart of the database costs one failed attempt per connection.
+//! use connections of their own and are tried again on a dead one, since connections in use are not tested: a test
+//! costs a round trip for every request, a restart of the database costs one failed attempt per connection.
+//! Transactions and single changes use sqlx's pool, which flushes the rollback of what was not committed.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::readers::Readers;
 use crate::services::list::{Key, Position};
 use crate::services::once::Once;
 use crate::services::ports::{StoreError, Written};
@@ -21,26 +23,37 @@ pub mod contacts;
 pub mod interactions;
 pub mod migrate;
 pub mod organisations;
+mod readers;
 pub mod replies;
 
-/// Connections of a pool.
-pub const CONNECTIONS: u32 = 16;
+/// Connections for reads, at most.
+pub const READERS: u32 = 12;
+/// Connections for changes, at most.
+pub const WRITERS: u32 = 8;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections are replaced after this time, so that a failover or a rotated password is noticed.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// A connection that nobody used for so long is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: PgPool,
+    readers: Readers,
+    writers: PgPool,
 }
 
 impl Database {
-    /// A database over a pool that exists.
-    #[must_use]
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// A database over a pool for changes that exists; reads connect with the same options.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn new(writers: PgPool) -> Result<Self, StoreError> {
+        let options = writers.connect_options().as_ref().clone();
+        let readers = Readers::new(options, READERS as usize, ACQUIRE_TIMEOUT)
+            .map_err(|_| StoreError::Failed("connections for reads cannot be set up".to_owned()))?;
+        Ok(Self { readers, writers })
     }
 
     /// Connects as needed; the database need not be there yet.
@@ -53,13 +66,14 @@ impl Database {
         let options = options
             .application_name("novacrm-api-server")
             .options([("statement_timeout", "10s"), ("lock_timeout", "5s")]);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+        let writers = PgPoolOptions::new()
+            .max_connections(WRITERS)
             .test_before_acquire(false)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
+            .idle_timeout(IDLE_TIMEOUT)
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Self::new(writers)
     }
 
     /// The version of the last migration that was applied.
@@ -70,23 +84,22 @@ impl Database {
         // Not checked at compile time: the table belongs to the migration tool.
         self.read(|| {
             sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&self.pool)
+                .fetch_one(&self.readers)
         })
         .await
     }
 
+    /// Closes connections for reads that nobody used for a while; sqlx's pool does that by itself.
+    pub fn close_idle(&self) {
+        self.readers.close_idle(IDLE_TIMEOUT);
+    }
+
     /// Runs a read, again while it meets dead connections; there are at most as many as the pool holds.
-    async fn read<T, F>(&self, mut query: impl FnMut() -> F) -> Result<T, StoreError>
+    async fn read<T, F>(&self, query: impl FnMut() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, sqlx::Error>>,
     {
-        let mut left = CONNECTIONS;
-        loop {
-            match query().await {
-                Err(error) if left > 0 && is_dead(&error) => left -= 1,
-                other => return other.map_err(|error| store_error(&error)),
-            }
-        }
+        again(READERS, query).await
     }
 
     /// Runs a list query; it is built anew for each attempt.
@@ -96,7 +109,7 @@ impl Database {
     {
         self.read(|| {
             let mut builder = build();
-            async move { builder.build_query_as().fetch_all(&self.pool).await }
+            async move { builder.build_query_as().fetch_all(&self.readers).await }
         })
         .await
     }
@@ -105,14 +118,27 @@ impl Database {
     async fn fetch_count(&self, build: impl Fn() -> QueryBuilder<Postgres>) -> Result<i64, StoreError> {
         self.read(|| {
             let mut builder = build();
-            async move { builder.build_query_scalar().fetch_one(&self.pool).await }
+            async move { builder.build_query_scalar().fetch_one(&self.readers).await }
         })
         .await
     }
 
     /// Begins a transaction. Nothing was done yet when that fails, so it is tried again as a read is.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.read(|| self.pool.begin()).await
+        again(WRITERS, || self.writers.begin()).await
+    }
+}
+
+/// Does something again while it meets dead connections, of which there may be so many.
+async fn again<T, F>(mut left: u32, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    loop {
+        match attempt().await {
+            Err(error) if left > 0 && is_dead(&error) => left -= 1,
+            other => return other.map_err(|error| store_error(&error)),
+        }
     }
 }
 
@@ -251,8 +277,10 @@ fn push_page(
         }
         builder.push(", ").push_bind(position.id).push(")");
     }
-    builder.push(format_args!(" ORDER BY {column} {order}, {id} {order} LIMIT "));
-    builder.push_bind(i64::from(limit) + 1);
+    // The limit stands in the text: of one that is bound PostgreSQL must expect the worst, so it would plan each run
+    // anew, which costs as much as the run.
+    let limit = u64::from(limit) + 1;
+    builder.push(format_args!(" ORDER BY {column} {order}, {id} {order} LIMIT {limit}"));
 }
 
 /// Builds the identity and history of a record from a row that has their columns.

@@ -77,7 +77,7 @@ impl Records<Organisation> for Database {
                     visible.owner(),
                     life == Life::Any,
                 )
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.readers)
             })
             .await?;
         Ok(found.map(Organisation::from))

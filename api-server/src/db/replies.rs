@@ -17,7 +17,7 @@ impl Replies for Database {
                 id,
                 now,
             )
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.readers)
         })
         .await
     }
@@ -48,7 +48,7 @@ impl Replies for Database {
             stale,
             expires_at,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.writers)
         .await
         .map_err(|error| store_error(&error))?;
         Ok(run.map_or(Reserved::Taken, Reserved::Run))
@@ -56,7 +56,7 @@ impl Replies for Database {
 
     async fn release(&self, id: &[u8]) -> Result<(), StoreError> {
         sqlx::query!("UPDATE idempotency SET started_at = NULL WHERE id = $1 AND reply IS NULL", id)
-            .execute(&self.pool)
+            .execute(&self.writers)
             .await
             .map_err(|error| store_error(&error))?;
         Ok(())
@@ -65,11 +65,11 @@ impl Replies for Database {
     async fn purge(&self, now: OffsetDateTime) -> Result<u64, StoreError> {
         let failed = |error: sqlx::Error| store_error(&error);
         let replies = sqlx::query!("DELETE FROM idempotency WHERE expires_at <= $1", now)
-            .execute(&self.pool)
+            .execute(&self.writers)
             .await
             .map_err(failed)?;
         let sessions = sqlx::query!("DELETE FROM sessions WHERE expires_at <= $1", now)
-            .execute(&self.pool)
+            .execute(&self.writers)
             .await
             .map_err(failed)?;
         Ok(replies.rows_affected() + sessions.rows_affected())

@@ -172,7 +172,7 @@ impl Api {
 
     pub async fn with_site(pool: PgPool, site: Option<Site>) -> Self {
         install_provider();
-        let database = Database::new(pool);
+        let database = Database::new(pool).unwrap();
         let clock = Arc::new(TestClock::default());
         let mut registry = Registry::default();
         let engine = TestEngine::start();
