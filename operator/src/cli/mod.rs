@@ -10,9 +10,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use novacrm_crds::DEFAULT_POLICY_NAMESPACE;
 use novacrm_service::{shutdown, telemetry};
 
+use crate::admission::Lives;
 use crate::cluster::Config;
 use crate::cluster::leader::Timing;
-use crate::cluster::run::{self, Process};
+use crate::cluster::run::{self, Process, Webhook};
 use crate::crm_tenant::build::{Settings, build};
 use crate::manifests;
 use crate::render::render;
@@ -118,6 +119,25 @@ struct RunArgs {
     /// Address of probes and metrics (HTTP)
     #[arg(long, value_name = "ADDRESS", env = "NOVACRM_ADMIN_ADDRESS", default_value = "0.0.0.0:9090")]
     admin_address: SocketAddr,
+    /// Address of the admission webhook (HTTPS), such as 0.0.0.0:9443; none is served when empty
+    #[arg(long, value_name = "ADDRESS", env = "NOVACRM_WEBHOOK_ADDRESS", default_value = "")]
+    webhook_address: String,
+    /// Name of the Service in front of the webhook
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "NOVACRM_WEBHOOK_SERVICE",
+        default_value = "novacrm-operator-webhook"
+    )]
+    webhook_service: String,
+    /// Name of the ValidatingWebhookConfiguration
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "NOVACRM_WEBHOOK_CONFIGURATION",
+        default_value = "novacrm-operator"
+    )]
+    webhook_configuration: String,
     /// Name of the Lease by which replicas agree on who leads
     #[arg(long, value_name = "NAME", env = "NOVACRM_LEASE", default_value = "novacrm-operator")]
     lease: String,
@@ -280,6 +300,17 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(FAILED, crate::cluster::chain(error));
     let _telemetry = telemetry::init("novacrm-operator").map_err(|error| failed(&error))?;
     novacrm_service::tls::install_provider();
+    let webhook = match args.webhook_address.as_str() {
+        "" => None,
+        address => Some(Webhook {
+            address: address.parse().map_err(|_| {
+                Failure::new(2, "--webhook-address is no address and port, such as 0.0.0.0:9443")
+            })?,
+            service: args.webhook_service,
+            configuration: args.webhook_configuration,
+            lives: Lives::default(),
+        }),
+    };
     let defaults = Settings::default();
     let settings = Settings {
         version: args.image_version.unwrap_or(defaults.version),
@@ -295,6 +326,7 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
             identity: args.pod_name,
         },
         admin_address: args.admin_address,
+        webhook,
         lease: args.lease,
         timing: Timing::default(),
     };

@@ -18,6 +18,8 @@ pub enum Change {
     Tenant((String, String), bool),
     /// A Namespace; the first part of the key is empty.
     Namespace((String, String), bool),
+    /// A database server that the platform team named, in the operator's namespace.
+    Server((String, String), bool),
     /// Something that the operator made for a tenant.
     Owned((String, String), bool),
 }
@@ -65,6 +67,15 @@ impl Cluster {
                 if !self.tenants_in(&namespace).is_empty() {
                     self.queue_rules(&namespace);
                     self.queue_policies_of(&namespace);
+                }
+            }
+            Change::Server((_, server), _) => {
+                for tenant in self.tenants.all() {
+                    let Ok(object) = &tenant.0 else { continue };
+                    let managed = object.spec.database.managed.as_ref();
+                    if managed.is_some_and(|managed| managed.server_ref.name == server) {
+                        self.queue_tenant(&super::watch::key_of(object).0);
+                    }
                 }
             }
             Change::Owned((namespace, name), _) => {

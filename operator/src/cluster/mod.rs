@@ -8,10 +8,11 @@
 //! | [`rules`] | `CrmTenant` | the two ConfigMaps with the combined rules of the tenant |
 //! | [`tenant`] | `CrmTenant` | everything else of the tenant, and its status |
 //!
-//! Watches fill stores and say what changed; [`dispatch`] turns that into work for the controllers. Only the leader
-//! runs them. A policy's way to the engines is the two first: judged, written into the history, combined.
+//! Watches fill stores in every replica; the leader alone runs controllers. What changes goes to [`dispatch`], which
+//! turns it into work for them. A policy's way to the engines is the two first: judged, written into the history, combined.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::core::ResourceExt;
 use kube::runtime::controller::{Action, Config as ControllerConfig, applier};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use novacrm_crds::{CompliancePolicy, CrmTenant};
@@ -107,6 +108,8 @@ pub struct Cluster {
     pub namespaces: Index<PartialObjectMeta<Namespace>>,
     /// Accepted revisions of policies.
     pub revisions: Index<ControllerRevision>,
+    /// The database servers that the platform team named.
+    pub servers: Store<PartialObjectMeta<Secret>>,
     /// What the operator made, by kind.
     pub owned: BTreeMap<String, (ApiResource, Index<DynamicObject>)>,
     /// What the engines say.
@@ -188,95 +191,67 @@ impl Cluster {
             ends.push((policy_end, rules_end, tenant_end));
         }
         let stop_token = || stop.child_token();
+        let leading = Arc::new(AtomicBool::new(false));
         let send = |change: fn((String, String), bool) -> dispatch::Change| {
-            let changes = changes.clone();
-            move |key, gone| drop(changes.send(change(key, gone)))
+            let (changes, leading) = (changes.clone(), leading.clone());
+            move |key, gone| {
+                // Nobody takes changes up where nothing is written; who begins to lead looks at everything.
+                if leading.load(Ordering::Acquire) {
+                    drop(changes.send(change(key, gone)));
+                }
+            }
         };
         let everything = watcher::Config::default;
-        let policies = Index(
-            scopes
-                .iter()
-                .map(|scope| {
-                    let send = send(dispatch::Change::Policy);
-                    let tell =
-                        move |object: &Guarded<CompliancePolicy>, gone| send(watch::key_of(object), gone);
-                    follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
-                })
-                .collect(),
-        );
-        let tenants = Index(
-            scopes
-                .iter()
-                .map(|scope| {
-                    let send = send(dispatch::Change::Tenant);
-                    let tell = move |object: &Guarded<CrmTenant>, gone| send(watch::key_of(object), gone);
-                    follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
-                })
-                .collect(),
-        );
-        let namespaces = Index(
-            scopes
-                .iter()
-                .map(|scope| {
-                    let send = send(dispatch::Change::Namespace);
-                    let tell = move |object: &PartialObjectMeta<Namespace>, gone| {
-                        send((String::new(), object.name_any()), gone)
-                    };
-                    let selection = match scope {
-                        Some(name) => everything().fields(&format!("metadata.name={name}")),
-                        None => everything(),
-                    };
-                    follow(Api::all(client.clone()), selection, (), stop_token(), tell)
-                })
-                .collect(),
-        );
-        let revisions = Index(
-            scopes
-                .iter()
-                .map(|scope| {
-                    follow(
-                        watch::api(&client, scope),
-                        everything().labels(history::SELECTOR),
-                        (),
-                        stop_token(),
-                        |_, _| (),
-                    )
-                })
-                .collect(),
+        let policies = each(&scopes, |scope| {
+            let send = send(dispatch::Change::Policy);
+            let tell = move |object: &Guarded<CompliancePolicy>, gone| send(watch::key_of(object), gone);
+            follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
+        });
+        let tenants = each(&scopes, |scope| {
+            let send = send(dispatch::Change::Tenant);
+            let tell = move |object: &Guarded<CrmTenant>, gone| send(watch::key_of(object), gone);
+            follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
+        });
+        let namespaces = each(&scopes, |scope| {
+            let send = send(dispatch::Change::Namespace);
+            let tell = move |object: &PartialObjectMeta<Namespace>, gone| send(watch::key_of(object), gone);
+            let selection = match scope {
+                Some(name) => everything().fields(&format!("metadata.name={name}")),
+                None => everything(),
+            };
+            follow(Api::all(client.clone()), selection, (), stop_token(), tell)
+        });
+        let revisions = each(&scopes, |scope| {
+            let selection = everything().labels(history::SELECTOR);
+            follow(watch::api(&client, scope), selection, (), stop_token(), |_, _| ())
+        });
+        let send_server = send(dispatch::Change::Server);
+        let servers = follow(
+            Api::namespaced(client.clone(), &config.settings.operator_namespace),
+            everything().labels(&format!("{}=true", tenant::SERVER_LABEL)),
+            (),
+            stop_token(),
+            move |server: &PartialObjectMeta<Secret>, gone| send_server(watch::key_of(server), gone),
         );
         for scope in &scopes {
-            let engines = engines.clone();
-            let tell = move |pod: &Pod, gone| engines.pod_changed(pod, gone);
-            follow(
-                watch::api::<Pod>(&client, scope),
-                everything().labels(engines::SELECTOR),
-                (),
-                stop_token(),
-                tell,
-            );
             let send = send(dispatch::Change::Owned);
             let tell = move |secret: &PartialObjectMeta<Secret>, gone| send(watch::key_of(secret), gone);
             follow(watch::api(&client, scope), everything().labels(MANAGED), (), stop_token(), tell);
         }
+        let follow_kind = |resource: &ApiResource| {
+            each(&scopes, |scope| {
+                let api = match scope {
+                    Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+                    None => Api::all_with(client.clone(), resource),
+                };
+                let send = send(dispatch::Change::Owned);
+                let tell = move |object: &DynamicObject, gone| send(watch::key_of(object), gone);
+                follow(api, everything().labels(MANAGED), resource.clone(), stop_token(), tell)
+            })
+        };
         let owned = tenant::kinds()
             .into_iter()
-            .map(|resource| {
-                let index = Index(
-                    scopes
-                        .iter()
-                        .map(|scope| {
-                            let api = match scope {
-                                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-                                None => Api::all_with(client.clone(), &resource),
-                            };
-                            let send = send(dispatch::Change::Owned);
-                            let tell = move |object: &DynamicObject, gone| send(watch::key_of(object), gone);
-                            follow(api, everything().labels(MANAGED), resource.clone(), stop_token(), tell)
-                        })
-                        .collect(),
-                );
-                (resource.kind.clone(), (resource, index))
-            })
+            .map(|resource| (resource.kind.clone(), (resource.clone(), follow_kind(&resource))))
             .collect();
         let reporter = Reporter {
             controller: "novacrm.io/operator".to_owned(),
@@ -290,6 +265,7 @@ impl Cluster {
             tenants,
             namespaces,
             revisions,
+            servers,
             owned,
             engines,
             metrics,
@@ -300,7 +276,7 @@ impl Cluster {
             backoff: Backoff::default(),
             queues,
         });
-        Started { cluster, changed, ends }
+        Started { cluster, changed, ends, leading }
     }
 
     fn queues(&self, namespace: &str) -> Option<&Queues> {
@@ -420,16 +396,19 @@ pub struct Started {
     pub cluster: Arc<Cluster>,
     changed: mpsc::UnboundedReceiver<dispatch::Change>,
     ends: Vec<(End<CompliancePolicy>, End<CrmTenant>, End<CrmTenant>)>,
+    leading: Arc<AtomicBool>,
 }
 
 impl Started {
-    /// Runs the controllers until `stop`; work that was begun is finished.
-    pub async fn run(self, stop: CancellationToken) {
-        let Self { cluster, changed, ends } = self;
+    /// Waits until the stores hold what is there.
+    pub async fn filled(&self) {
+        let cluster = &self.cluster;
         cluster.policies.ready().await;
         cluster.tenants.ready().await;
         cluster.namespaces.ready().await;
         cluster.revisions.ready().await;
+        // Fails only when everything ends.
+        let _ = cluster.servers.wait_until_ready().await;
         for (_, index) in cluster.owned.values() {
             index.ready().await;
         }
@@ -438,6 +417,26 @@ impl Started {
             tenants = cluster.tenants.all().count(),
             "the stores are filled"
         );
+    }
+
+    /// Runs the controllers until `stop`; work that was begun is finished. Only the leader does.
+    pub async fn run(self, stop: CancellationToken) {
+        self.filled().await;
+        let Self { cluster, changed, ends, leading } = self;
+        leading.store(true, Ordering::Release);
+        for (scope, _) in &cluster.queues {
+            let engines = cluster.engines.clone();
+            let tell = move |pod: &Pod, gone| engines.pod_changed(pod, gone);
+            let selection = watcher::Config::default().labels(engines::SELECTOR);
+            follow(watch::api::<Pod>(&cluster.client, scope), selection, (), stop.child_token(), tell);
+        }
+        for policy in cluster.policies.all() {
+            cluster.queue_policy(&watch::key_of(policy.as_ref()));
+        }
+        for namespace in cluster.tenant_namespaces() {
+            cluster.queue_rules(&namespace);
+            cluster.queue_tenant(&namespace);
+        }
         let mut controllers = tokio::task::JoinSet::new();
         controllers.spawn(dispatch::run(cluster.clone(), changed, stop.clone()));
         for (index, (policy_end, rules_end, tenant_end)) in ends.into_iter().enumerate() {
@@ -475,11 +474,20 @@ impl Started {
     }
 }
 
+/// A store for each scope.
+fn each<K>(scopes: &[Scope], store: impl Fn(&Scope) -> Store<K>) -> Index<K>
+where
+    K: reflector::Lookup + Clone + 'static,
+    K::DynamicType: Clone + Eq + std::hash::Hash,
+{
+    Index(scopes.iter().map(store).collect())
+}
+
 /// Runs one controller over a queue.
 async fn control<K, F>(
     name: &'static str,
     cluster: Arc<Cluster>,
-    store: kube::runtime::reflector::Store<Guarded<K>>,
+    store: Store<Guarded<K>>,
     queue: End<K>,
     stop: CancellationToken,
     reconcile: impl Fn(Arc<Guarded<K>>, Arc<Cluster>) -> F + Send + Sync + 'static,

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use kube::core::ResourceExt;
 use novacrm_service::{admin, serve};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -13,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::leader::{Candidate, LeaderError, Timing};
 use super::metrics::Metrics;
-use super::{Cluster, Config};
+use super::{Cluster, Config, Started};
+use crate::admission;
 
 /// Readiness: both definitions are installed.
 const DEFINITIONS: &str = "definitions";
@@ -29,15 +32,33 @@ pub struct Process {
     pub config: Config,
     /// Where probes and metrics are served.
     pub admin_address: SocketAddr,
+    /// How admissions are answered, where they are.
+    pub webhook: Option<Webhook>,
     /// Name of the Lease.
     pub lease: String,
     /// How fast leadership changes hands.
     pub timing: Timing,
 }
 
+/// How admissions are answered.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Where they are.
+    pub address: SocketAddr,
+    /// Name of the Service in front of all replicas.
+    pub service: String,
+    /// Name of the `ValidatingWebhookConfiguration`.
+    pub configuration: String,
+    /// How long its authorities and certificates live.
+    pub lives: admission::Lives,
+}
+
 /// Why the process ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The webhook cannot be served.
+    #[error(transparent)]
+    Webhook(#[from] admission::Error),
     /// The admin port cannot be served.
     #[error("the admin port: {0}")]
     Admin(#[from] io::Error),
@@ -56,7 +77,10 @@ pub enum RunError {
 pub async fn run(client: Client, process: Process, stop: CancellationToken) -> Result<(), RunError> {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let readiness = admin::Readiness::new(&[API_SERVER, DEFINITIONS]);
+    let webhook_metrics = process.webhook.as_ref().map(|_| admission::Metrics::new(&mut registry));
+    let mut parts = vec![API_SERVER, DEFINITIONS];
+    parts.extend(process.webhook.as_ref().map(|_| admission::READINESS));
+    let readiness = admin::Readiness::new(&parts);
     let listener = serve::bind(process.admin_address)?;
     let admin_stop = CancellationToken::new();
     let _end_admin = admin_stop.clone().drop_guard();
@@ -77,7 +101,34 @@ pub async fn run(client: Client, process: Process, stop: CancellationToken) -> R
     let mut election = tokio::spawn(candidate.run(leads, release.clone()));
     let work = stop.child_token();
     let _end_work = work.clone().drop_guard();
-    let controllers = lead(client, process.config, metrics, leading, work.clone());
+    metrics.leads(false);
+    let policy_namespace = process.config.policy_namespace.clone();
+    let started = Cluster::start(client.clone(), process.config, metrics.clone(), &work);
+    let mut webhook = match (process.webhook, webhook_metrics) {
+        (Some(webhook), Some(metrics)) => {
+            let listener = admission::bind(webhook.address)?;
+            let config = admission::Config {
+                namespace,
+                service: webhook.service,
+                configuration: webhook.configuration,
+                policy_namespace,
+                lives: webhook.lives,
+                is_leader: leading.clone(),
+                readiness,
+                metrics,
+            };
+            let known = Known(started.cluster.clone());
+            tokio::spawn(admission::serve(listener, config, client, known, work.clone()))
+        }
+        _ => tokio::spawn({
+            let work = work.clone();
+            async move {
+                work.cancelled().await;
+                Ok(())
+            }
+        }),
+    };
+    let controllers = lead(started, metrics, leading, work.clone());
     tokio::pin!(controllers);
     tokio::select! {
         ended = &mut election => {
@@ -90,7 +141,17 @@ pub async fn run(client: Client, process: Process, stop: CancellationToken) -> R
             let ended = ended.unwrap_or_else(|error| Err(io::Error::other(error)));
             return Err(ended.err().unwrap_or_else(|| io::Error::other("it ended")).into());
         }
-        () = &mut controllers => {}
+        ended = &mut webhook, if !stop.is_cancelled() => {
+            if !stop.is_cancelled() {
+                let ended = ended.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+                return Err(ended.err().unwrap_or_else(|| io::Error::other("it ended").into()).into());
+            }
+            controllers.await;
+        }
+        () = &mut controllers => {
+            // Requests under way are answered.
+            let _ = webhook.await;
+        }
     }
     release.cancel();
     // An election that is over changes nothing any more.
@@ -100,21 +161,31 @@ pub async fn run(client: Client, process: Process, stop: CancellationToken) -> R
 
 /// Runs the controllers once this process leads, until `stop`.
 async fn lead(
-    client: Client,
-    config: Config,
+    started: Started,
     metrics: Metrics,
     mut leading: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
-    metrics.leads(false);
     tokio::select! {
         // Fails only when the election ended, which ends the process.
         led = leading.wait_for(|leads| *leads) => if led.is_err() { return },
         () = stop.cancelled() => return,
     }
     metrics.leads(true);
-    let started = Cluster::start(client, config, metrics, &stop);
     started.run(stop).await;
+}
+
+/// What the webhook warns by: the stores.
+struct Known(Arc<Cluster>);
+
+impl admission::Lookup for Known {
+    fn has_database_server(&self, name: &str) -> bool {
+        self.0.servers.find(|server| server.name_any() == name).is_some()
+    }
+
+    fn tenants_in(&self, namespace: &str) -> Vec<String> {
+        self.0.tenants_in(namespace).into_iter().map(|(_, name)| name).collect()
+    }
 }
 
 /// Waits until both kinds are served; says which is missing.
