@@ -43,6 +43,47 @@ enum ReasonLabel {
     stale_bundle,
 }
 
+/// What is counted of the rules.
+#[derive(Clone, Debug)]
+pub struct BundleMetrics {
+    /// Sequence number of the bundle in force.
+    pub sequence: Gauge,
+    /// When the source of the rules was last reached, in seconds since 1970; `time()` less this is the age.
+    pub last_contact: Gauge,
+    /// Bundles that were refused.
+    pub refused: Counter,
+    /// From a bundle's arrival until it is in force, in seconds.
+    pub swaps: Histogram,
+}
+
+impl Default for BundleMetrics {
+    fn default() -> Self {
+        Self {
+            sequence: Gauge::default(),
+            last_contact: Gauge::default(),
+            refused: Counter::default(),
+            swaps: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
+        }
+    }
+}
+
+impl BundleMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("engine_bundle_sequence", "Bundle in force", self.sequence.clone());
+        registry.register(
+            "engine_bundle_last_contact_timestamp_seconds",
+            "When the source of the rules was last reached",
+            self.last_contact.clone(),
+        );
+        registry.register("engine_bundles_refused", "Bundles that were refused", self.refused.clone());
+        registry.register(
+            "engine_bundle_swap_seconds",
+            "Time from the arrival of a bundle until it is in force",
+            self.swaps.clone(),
+        );
+    }
+}
+
 /// All metrics of the engine.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -52,8 +93,8 @@ pub struct Metrics {
     analysis: Histogram,
     commits: Histogram,
     batch: Histogram,
-    /// Sequence number of the bundle in force.
-    pub bundle_sequence: Gauge,
+    /// The rules.
+    pub bundles: BundleMetrics,
     /// Records that have a place in the log, as the sequencing engine sees it.
     pub sequenced: Gauge,
 }
@@ -68,7 +109,7 @@ impl Metrics {
             analysis: Histogram::new(exponential_buckets(0.000_05, 2.0, 16)),
             commits: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
-            bundle_sequence: Gauge::default(),
+            bundles: BundleMetrics::default(),
             sequenced: Gauge::default(),
         };
         registry.register("engine_decisions", "Recorded decisions by action", metrics.decisions.clone());
@@ -89,7 +130,7 @@ impl Metrics {
             "Records made durable together",
             metrics.batch.clone(),
         );
-        registry.register("engine_bundle_sequence", "Bundle in force", metrics.bundle_sequence.clone());
+        metrics.bundles.register(registry);
         registry.register(
             "engine_audit_sequenced",
             "Records with a place in the log",

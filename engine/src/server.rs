@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::append::Appender;
 use crate::audit::{Database, sequence};
-use crate::bundle::{Bundles, Files};
+use crate::bundle::{Bundles, ConfigMaps, Files};
 use crate::http::{self, Engine};
 use crate::keys::{KeyError, Keys};
 use crate::metrics::{AUDIT, AuditObserver, BUNDLE, Metrics};
@@ -37,14 +37,21 @@ pub struct Settings {
     pub tls_dir: PathBuf,
     /// Folder with the engine's keys.
     pub keys_dir: PathBuf,
-    /// Folder with the bundle of rules.
-    pub bundle_dir: PathBuf,
-    /// Folder with the bundle before.
-    pub bundle_previous_dir: Option<PathBuf>,
+    /// Where the rules come from.
+    pub rules: Rules,
     /// The audit database.
     pub database: Database,
     /// How long the inspection of one text may take.
     pub budget: Duration,
+}
+
+/// Where the rules come from.
+#[derive(Debug)]
+pub enum Rules {
+    /// From files alone, where there is no Kubernetes API.
+    Files(Files),
+    /// From the Kubernetes API, and from files while it is away.
+    ConfigMaps(Box<ConfigMaps>, Option<Files>),
 }
 
 /// Why an engine did not start, or stopped.
@@ -76,10 +83,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
 
     let observer = AuditObserver { metrics: metrics.clone(), readiness: readiness.clone() };
     let (appender, writer) = Appender::start(settings.database.clone(), depth, observer);
-    let bundles = Bundles::default();
-    let source = Files::new(&settings.bundle_dir, settings.bundle_previous_dir.as_deref());
-    tokio::spawn(bundles.clone().follow(source, settings.tenant.clone(), stop.clone()));
-    tokio::spawn(tell(bundles.clone(), readiness.clone(), metrics.clone(), stop.clone()));
+    let bundles = Bundles::new(metrics.bundles.clone());
+    let (following, tenant, ending) = (bundles.clone(), settings.tenant.clone(), stop.clone());
+    match settings.rules {
+        Rules::Files(files) => tokio::spawn(following.follow(files, None, tenant, ending)),
+        Rules::ConfigMaps(maps, files) => tokio::spawn(following.follow(*maps, files, tenant, ending)),
+    };
+    tokio::spawn(tell(bundles.clone(), readiness.clone(), stop.clone()));
     let sequenced = metrics.sequenced.clone();
     let counted = move |size| {
         sequenced.set(i64::try_from(size).unwrap_or(i64::MAX));
@@ -124,21 +134,18 @@ fn inspections() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get) + 1
 }
 
-/// Tells readiness and metrics of the rules.
-async fn tell(bundles: Bundles, readiness: Readiness, metrics: Metrics, stop: CancellationToken) {
+/// Tells readiness of the rules. Rules out of contact are still rules: their `failureMode` decides, so an engine
+/// that has any stays ready.
+async fn tell(bundles: Bundles, readiness: Readiness, stop: CancellationToken) {
     let mut status = bundles.status();
     loop {
         let seen = status.borrow_and_update().clone();
-        match (bundles.current(), seen.last_error, seen.away) {
-            (Some(in_force), _, _) => {
-                readiness.ready(BUNDLE);
-                let sequence = i64::try_from(in_force.bundle.sequence()).unwrap_or(i64::MAX);
-                metrics.bundle_sequence.set(sequence);
-            }
+        match (seen.digest, seen.last_error, seen.source) {
+            (Some(_), _, _) => readiness.ready(BUNDLE),
             (None, Some(error), _) => {
                 readiness.not_ready(BUNDLE, format!("{}: {}", error.digest, error.message))
             }
-            (None, None, Some(away)) => readiness.not_ready(BUNDLE, away),
+            (None, None, Some(problem)) => readiness.not_ready(BUNDLE, problem.message),
             (None, None, None) => {}
         }
         tokio::select! {

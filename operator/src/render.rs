@@ -22,6 +22,8 @@ pub fn render(namespace: &str, resources: &Resources) -> Result<String, RenderEr
         secrets,
         config_maps,
         service_accounts,
+        roles,
+        role_bindings,
         jobs,
         deployments,
         services,
@@ -34,6 +36,8 @@ pub fn render(namespace: &str, resources: &Resources) -> Result<String, RenderEr
         let _ = writeln!(out, "#   Secret {namespace}/{name}: {}", keys.join(", "));
     }
     documents(&mut out, service_accounts)?;
+    documents(&mut out, roles)?;
+    documents(&mut out, role_bindings)?;
     documents(&mut out, network_policies)?;
     documents(&mut out, config_maps)?;
     documents(&mut out, jobs)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use novacrm_operator::crm_tenant::build::{Resources, Settings, build};
+use novacrm_operator::crm_tenant::names;
 use novacrm_operator::manifests;
 use novacrm_operator::render::render;
 use novacrm_operator::world::{Memory, World, look};
@@ -75,17 +76,18 @@ fn bundle_of(world: &World) -> (u64, Option<u64>) {
 }
 
 #[test]
-fn every_pod_is_restricted_and_holds_no_token() {
+fn every_pod_is_restricted_and_only_the_engine_s_holds_a_token() {
     let resources = built(&sound(&[("t.yaml", TENANT), ("p.yaml", POLICY)]));
     let pods = resources
         .deployments
         .iter()
-        .map(|deployment| deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap())
-        .chain(resources.jobs.iter().map(|job| job.spec.as_ref().unwrap().template.spec.as_ref().unwrap()));
+        .map(|deployment| (&deployment.metadata, &deployment.spec.as_ref().unwrap().template))
+        .chain(resources.jobs.iter().map(|job| (&job.metadata, &job.spec.as_ref().unwrap().template)));
     let mut seen = 0;
-    for pod in pods {
-        let pod = serde_json::to_value(pod).unwrap();
-        assert_eq!(pod["automountServiceAccountToken"], false);
+    for (metadata, template) in pods {
+        let pod = serde_json::to_value(&template.spec).unwrap();
+        let speaks_to_kubernetes = metadata.name.as_deref() == Some("novacrm-engine");
+        assert_eq!(pod["automountServiceAccountToken"], speaks_to_kubernetes, "{:?}", metadata.name);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert!(pod["securityContext"]["runAsUser"].as_i64().unwrap() >= 10_000);
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -97,6 +99,33 @@ fn every_pod_is_restricted_and_holds_no_token() {
         seen += 1;
     }
     assert_eq!(seen, 4);
+}
+
+#[test]
+fn the_engine_may_read_its_two_config_maps_by_name_and_nothing_else() {
+    let resources = built(&sound(&[("t.yaml", TENANT), ("p.yaml", POLICY)]));
+    for account in &resources.service_accounts {
+        assert_eq!(account.automount_service_account_token, Some(false));
+    }
+    let role = serde_json::to_value(&resources.roles).unwrap();
+    let configmaps = |name: &str, verbs: &[&str]| json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": verbs});
+    assert_eq!(
+        role[0]["rules"],
+        json!([
+            configmaps(names::BUNDLE, &["get", "list", "watch"]),
+            configmaps(names::BUNDLE_PREVIOUS, &["get"])
+        ])
+    );
+    let binding = serde_json::to_value(&resources.role_bindings).unwrap();
+    assert_eq!(
+        binding[0]["roleRef"],
+        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "novacrm-engine"})
+    );
+    assert_eq!(
+        binding[0]["subjects"],
+        json!([{"kind": "ServiceAccount", "name": "novacrm-engine", "namespace": "acme"}])
+    );
+    assert_eq!((resources.roles.len(), resources.role_bindings.len()), (1, 1));
 }
 
 #[test]
@@ -175,7 +204,7 @@ fn the_network_is_closed_but_for_the_ways_through_the_house() {
             .collect()
     };
     assert_eq!(ports(&policies["novacrm-engine"]["ingress"]), [8443, 9090]);
-    assert_eq!(ports(&policies["novacrm-engine"]["egress"]), [53, 53, 5432]);
+    assert_eq!(ports(&policies["novacrm-engine"]["egress"]), [53, 53, 5432, 443, 6443]);
     assert_eq!(ports(&policies["novacrm-api"]["ingress"]), [8080, 9090]);
     assert_eq!(ports(&policies["novacrm-api"]["egress"]), [53, 53, 5432, 8443]);
     assert_eq!(policies["novacrm-api-migrate"]["ingress"], Value::Null);

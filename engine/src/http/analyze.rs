@@ -92,7 +92,7 @@ async fn decide(engine: &Engine, in_force: &Arc<InForce>, request: &Arc<AnalyzeR
     if request.text.len() > MAX_TEXT_BYTES {
         return uninspected(pipeline::Uninspected::TooLarge);
     }
-    let stale = is_stale(engine, in_force);
+    let stale = engine.bundles.is_stale(in_force);
     let inspecting = async {
         let permit = Arc::clone(&engine.inspections).acquire_owned().await.ok()?;
         let (in_force, request, keys) = (Arc::clone(in_force), Arc::clone(request), Arc::clone(&engine.keys));
@@ -113,12 +113,6 @@ async fn decide(engine: &Engine, in_force: &Arc<InForce>, request: &Arc<AnalyzeR
         // A time-out, or a defect of the inspection itself: neither may let a text pass uninspected.
         Ok(None) | Err(_) => uninspected(pipeline::Uninspected::TimeOut),
     }
-}
-
-/// Whether the source of the rules has been out of reach for longer than the rules allow.
-fn is_stale(engine: &Engine, in_force: &InForce) -> bool {
-    let limit = time::Duration::seconds(i64::from(in_force.bundle.max_staleness_seconds()));
-    engine.bundles.last_contact().is_none_or(|contact| OffsetDateTime::now_utc() - contact > limit)
 }
 
 /// The answer that an earlier request with this id was given.

@@ -9,15 +9,18 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Engine, MAX_WAIT, Reader, convert};
+use crate::bundle::Status;
 
 /// What to wait for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Digest the caller knows: the answer waits until another bundle is in force or a bundle was refused, at most
-    /// 30 seconds.
+    /// Digest the caller knows: the answer waits until another bundle is in force or another one was refused, at
+    /// most 30 seconds.
     not: Option<String>,
+    /// Digest of the refused bundle the caller knows, empty for none; that at the time of the request when absent.
+    refused: Option<String>,
 }
 
 /// What this engine enforces.
@@ -32,21 +35,25 @@ pub(super) async fn bundle(
 ) -> Result<Json<BundleStatus>, Problem> {
     let mut status = engine.bundles.status();
     if let Some(not) = wait.not {
-        let before = status.borrow_and_update().last_error.clone();
-        let news = status.wait_for(|status| {
-            status.digest.as_ref() != Some(&not)
-                || (status.last_error.is_some() && status.last_error != before)
-        });
+        let known = match wait.refused {
+            Some(digest) => Some(digest).filter(|digest| !digest.is_empty()),
+            None => status.borrow_and_update().refused().map(str::to_owned),
+        };
+        let news = status
+            .wait_for(|status| status.digest.as_ref() != Some(&not) || status.refused() != known.as_deref());
         // No news within the time is an answer too.
         let _ = tokio::time::timeout(MAX_WAIT, news).await;
     }
+    // The status first: it is written after the swap, so the rules shown are never older than what it says.
+    let Status { last_error, source, .. } = status.borrow().clone();
     let in_force = engine.bundles.current();
-    let last_error = status.borrow().last_error.clone();
     Ok(Json(BundleStatus {
         bundle: in_force.as_ref().map(|in_force| convert::bundle_reference(&in_force.bundle)),
         since: in_force.as_ref().map(|in_force| in_force.since),
         last_contact: engine.bundles.last_contact(),
         last_error,
+        source,
+        stale: in_force.as_ref().is_some_and(|in_force| engine.bundles.is_stale(in_force)),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Rules change under load, and bad ones change nothing.
 
 use novacrm_engine::audit::MIGRATIONS;
-use novacrm_engine::bundle::BUNDLE_FILE;
+use novacrm_engine::bundle::BUNDLE_KEY;
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -75,7 +75,7 @@ async fn a_bundle_that_cannot_be_used_leaves_the_last_good_one_and_says_why(pool
 #[sqlx::test(migrator = "MIGRATIONS")]
 async fn a_fresh_engine_uses_the_bundle_before_when_the_newest_is_broken(pool: PgPool) {
     let tenant = Tenant::new(pool);
-    std::fs::write(tenant.previous.path().join(BUNDLE_FILE), bundle(3, "redact", "1.0.0").encode().unwrap())
+    std::fs::write(tenant.previous.path().join(BUNDLE_KEY), bundle(3, "redact", "1.0.0").encode().unwrap())
         .unwrap();
     tenant.publish(b"broken");
     let engine = tenant.engine().await;
@@ -106,12 +106,12 @@ async fn a_bundle_behind_a_swapped_symlink_is_seen(pool: PgPool) {
     let dir = tenant.bundles.path();
     let version = |name: &str, bundle: Vec<u8>| {
         std::fs::create_dir(dir.join(name)).unwrap();
-        std::fs::write(dir.join(name).join(BUNDLE_FILE), bundle).unwrap();
+        std::fs::write(dir.join(name).join(BUNDLE_KEY), bundle).unwrap();
         std::os::unix::fs::symlink(name, dir.join("..tmp")).unwrap();
         std::fs::rename(dir.join("..tmp"), dir.join("..data")).unwrap();
     };
     version("..1", bundle(1, "redact", "1.0.0").encode().unwrap());
-    std::os::unix::fs::symlink(format!("..data/{BUNDLE_FILE}"), dir.join(BUNDLE_FILE)).unwrap();
+    std::os::unix::fs::symlink(format!("..data/{BUNDLE_KEY}"), dir.join(BUNDLE_KEY)).unwrap();
     let engine = tenant.engine().await;
     engine.until_ready().await;
     version("..2", bundle(2, "redact", "2.0.0").encode().unwrap());

@@ -8,8 +8,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use novacrm_engine::audit::{Database, Durability};
-use novacrm_engine::bundle::BUNDLE_FILE;
-use novacrm_engine::server::{self, Settings};
+use novacrm_engine::bundle::{BUNDLE_KEY, Files};
+use novacrm_engine::server::{self, Rules, Settings};
 use novacrm_engine_core::bundle::Bundle;
 use novacrm_engine_core::record::CheckpointVerifier;
 use novacrm_engine_core::record::log::{CheckpointKey, origin};
@@ -113,7 +113,7 @@ impl Tenant {
     pub fn publish(&self, bytes: &[u8]) {
         let temporary = self.bundles.path().join("new");
         std::fs::write(&temporary, bytes).unwrap();
-        std::fs::rename(temporary, self.bundles.path().join(BUNDLE_FILE)).unwrap();
+        std::fs::rename(temporary, self.bundles.path().join(BUNDLE_KEY)).unwrap();
     }
 
     pub async fn engine(&self) -> Running {
@@ -135,8 +135,7 @@ impl Tenant {
             admin_listener,
             tls_dir: tls.path().to_owned(),
             keys_dir: self.keys.path().to_owned(),
-            bundle_dir: self.bundles.path().to_owned(),
-            bundle_previous_dir: Some(self.previous.path().to_owned()),
+            rules: Rules::Files(Files::new(self.bundles.path(), Some(self.previous.path()))),
             database: Database::new(url, Durability::Volatile).unwrap(),
             budget,
         };

@@ -335,7 +335,9 @@ pub struct BundleReference {
 }
 
 /// `GET /v1/bundle`: what this engine enforces. With `?not=<digest>` the answer waits until another bundle is in
-/// force or an error came up, at most 30 seconds.
+/// force or another one was refused, at most 30 seconds. A caller that asks again and again also says which refused
+/// bundle it knows (`&refused=<digest>`, empty for none), so that nothing that happens between two of its questions
+/// is lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BundleStatus {
@@ -351,6 +353,37 @@ pub struct BundleStatus {
     /// Why a newer bundle is not in force, when one was offered and refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<BundleError>,
+    /// What is wrong with the source of the rules, when something is. What is in force stays in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceProblem>,
+    /// Whether the source has been out of reach for longer than the least `maxStalenessSeconds` in force, so that
+    /// the strictest `failureMode` decides.
+    #[serde(default)]
+    pub stale: bool,
+}
+
+/// What is wrong with the source of the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SourceProblem {
+    /// What, in one word.
+    pub reason: SourceProblemReason,
+    /// What, for people.
+    pub message: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+}
+
+/// What can be wrong with the source of the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum SourceProblemReason {
+    /// It cannot be reached, or refuses to answer.
+    Unreachable,
+    /// It was reached and offers no bundle.
+    Missing,
 }
 
 /// Why a bundle was refused.

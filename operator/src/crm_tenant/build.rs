@@ -19,6 +19,7 @@ use k8s_openapi::api::networking::v1::{
     NetworkPolicySpec,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -31,6 +32,9 @@ use crate::crm_tenant::{ADMIN_PORT, API_PORT, ENGINE_PORT, IMAGE_STATIC_DIR, nam
 
 /// User and group of every process; the images make the same.
 const USER: i64 = 10_001;
+/// Where API servers listen: behind the Service `kubernetes`, and where most installers put the server itself.
+/// Network plugins differ in which of the two they compare.
+const KUBERNETES_PORTS: [u16; 2] = [443, 6443];
 /// Namespaces with this label (value `true`) may reach the API: that of the ingress controller.
 pub const INGRESS_LABEL: &str = "novacrm.io/ingress";
 /// Namespaces with this label (value `true`) may read metrics.
@@ -87,8 +91,12 @@ pub struct Resources {
     pub secrets: Vec<SecretReference>,
     /// The bundle of rules and the one before.
     pub config_maps: Vec<ConfigMap>,
-    /// Identities without rights.
+    /// Identities; the engine's may read its rules, the others have no rights.
     pub service_accounts: Vec<ServiceAccount>,
+    /// What the engine may read of the Kubernetes API.
+    pub roles: Vec<Role>,
+    /// Who may.
+    pub role_bindings: Vec<RoleBinding>,
     /// Preparations of the databases, done before the Deployments start.
     pub jobs: Vec<Job>,
     /// What runs.
@@ -112,6 +120,8 @@ pub fn build(tenant: &Validated, settings: &Settings) -> Resources {
         secrets: secrets(tenant),
         config_maps: bundle_config_maps(tenant.tenant(), tenant.bundle(), settings),
         service_accounts: workloads.map(|part| builder.service_account(part)).into(),
+        roles: vec![builder.engine_role()],
+        role_bindings: vec![builder.engine_role_binding()],
         jobs: vec![builder.job(&builder.engine_migration()), builder.job(&builder.api_migration())],
         deployments: workloads.map(|part| builder.deployment(part)).into(),
         services: workloads.map(|part| builder.service(part)).into(),
@@ -155,6 +165,8 @@ struct Part<'a> {
     arguments: &'static [&'static str],
     env: Vec<EnvVar>,
     folders: Vec<Folder>,
+    /// Whether it speaks to the Kubernetes API, as its account.
+    token: bool,
     size: &'a Workload,
     port: Option<(&'static str, u16)>,
 }
@@ -167,6 +179,10 @@ enum Folder {
 
 const TLS_DIR: &str = "/etc/novacrm/tls";
 const KEYS_DIR: &str = "/etc/novacrm/keys";
+/// Variable with the name of the ConfigMap that the engine watches; `up` has no Kubernetes API and leaves it out.
+pub const BUNDLE_CONFIG_MAP: &str = "NOVACRM_BUNDLE_CONFIG_MAP";
+/// The same for the ConfigMap of the bundle before.
+pub const BUNDLE_CONFIG_MAP_PREVIOUS: &str = "NOVACRM_BUNDLE_CONFIG_MAP_PREVIOUS";
 const BUNDLE_DIR: &str = "/etc/novacrm/bundle";
 const BUNDLE_PREVIOUS_DIR: &str = "/etc/novacrm/bundle-previous";
 
@@ -188,6 +204,8 @@ impl Builder<'_> {
                 value("NOVACRM_ADMIN_LISTEN", &format!("0.0.0.0:{ADMIN_PORT}")),
                 value("NOVACRM_TLS_DIR", TLS_DIR),
                 value("NOVACRM_KEYS_DIR", KEYS_DIR),
+                value(BUNDLE_CONFIG_MAP, names::BUNDLE),
+                value(BUNDLE_CONFIG_MAP_PREVIOUS, names::BUNDLE_PREVIOUS),
                 value("NOVACRM_BUNDLE_DIR", BUNDLE_DIR),
                 value("NOVACRM_BUNDLE_PREVIOUS_DIR", BUNDLE_PREVIOUS_DIR),
                 secret_value("NOVACRM_AUDIT_DATABASE_URL", names::DATABASE, names::AUDIT_URL),
@@ -208,6 +226,7 @@ impl Builder<'_> {
                     optional: true,
                 },
             ],
+            token: true,
             size: &self.tenant.spec().engine,
             port: Some(("https", ENGINE_PORT)),
         }
@@ -237,6 +256,7 @@ impl Builder<'_> {
                 Folder::Secret { name: "tls", secret: names::API_TLS, path: TLS_DIR },
                 Folder::Secret { name: "keys", secret: names::API_KEYS, path: KEYS_DIR },
             ],
+            token: false,
             size: &spec.api,
             port: Some(("http", API_PORT)),
         }
@@ -257,6 +277,7 @@ impl Builder<'_> {
                 ),
             ],
             folders: Vec::new(),
+            token: false,
             size: &self.tenant.spec().engine,
             port: None,
         }
@@ -281,6 +302,7 @@ impl Builder<'_> {
                 secret_value("NOVACRM_MIGRATION_DATABASE_URL", names::DATABASE, names::API_MIGRATION_URL),
             ],
             folders: Vec::new(),
+            token: false,
             size: &spec.api,
             port: None,
         }
@@ -299,6 +321,41 @@ impl Builder<'_> {
             metadata: self.metadata(part.account),
             automount_service_account_token: Some(false),
             ..ServiceAccount::default()
+        }
+    }
+
+    /// The engine watches its rules by name and reads those before only when it cannot use the newest.
+    fn engine_role(&self) -> Role {
+        let rule = |name: &str, verbs: &[&str]| PolicyRule {
+            api_groups: Some(vec![String::new()]),
+            resources: Some(vec!["configmaps".to_owned()]),
+            resource_names: Some(vec![name.to_owned()]),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            ..PolicyRule::default()
+        };
+        Role {
+            metadata: self.metadata(names::ENGINE),
+            rules: Some(vec![
+                rule(names::BUNDLE, &["get", "list", "watch"]),
+                rule(names::BUNDLE_PREVIOUS, &["get"]),
+            ]),
+        }
+    }
+
+    fn engine_role_binding(&self) -> RoleBinding {
+        RoleBinding {
+            metadata: self.metadata(names::ENGINE),
+            role_ref: RoleRef {
+                api_group: Some("rbac.authorization.k8s.io".to_owned()),
+                kind: "Role".to_owned(),
+                name: names::ENGINE.to_owned(),
+            },
+            subjects: Some(vec![Subject {
+                kind: "ServiceAccount".to_owned(),
+                name: names::ENGINE.to_owned(),
+                namespace: Some(self.tenant.namespace().to_owned()),
+                ..Subject::default()
+            }]),
         }
     }
 
@@ -349,7 +406,7 @@ impl Builder<'_> {
         PodTemplateSpec {
             metadata: Some(ObjectMeta { labels: Some(self.labels(part.name)), ..ObjectMeta::default() }),
             spec: Some(PodSpec {
-                automount_service_account_token: Some(false),
+                automount_service_account_token: Some(part.token),
                 enable_service_links: Some(false),
                 service_account_name: Some(part.account.to_owned()),
                 restart_policy: restart.map(str::to_owned),
@@ -435,8 +492,8 @@ impl Builder<'_> {
         })
     }
 
-    /// Nothing is allowed but: ingress → API, API and operator → engine, all → database and name service,
-    /// monitoring → metrics.
+    /// Nothing is allowed but: ingress → API, API and operator → engine, engine → Kubernetes API, all → database
+    /// and name service, monitoring → metrics.
     fn network_policies(&self) -> Vec<NetworkPolicy> {
         let database =
             NetworkPolicyEgressRule { ports: Some(vec![port("TCP", self.settings.database_port)]), to: None };
@@ -465,7 +522,13 @@ impl Builder<'_> {
             ports: Some(vec![port("TCP", ENGINE_PORT)]),
             to: Some(vec![pods(names::ENGINE)]),
         };
+        // API servers run outside the pod network, where no label selects them.
+        let kubernetes = NetworkPolicyEgressRule {
+            ports: Some(KUBERNETES_PORTS.map(|number| port("TCP", number)).to_vec()),
+            to: None,
+        };
         let base = vec![names_service, database];
+        let engine_egress = [base.clone(), vec![kubernetes]].concat();
         let api_egress = [base.clone(), vec![engine]].concat();
         let all = BTreeMap::from([("app.kubernetes.io/part-of".to_owned(), "novacrm".to_owned())]);
         vec![
@@ -474,7 +537,7 @@ impl Builder<'_> {
                 names::ENGINE,
                 selector(names::ENGINE),
                 vec![engine_callers, metrics.clone()],
-                base.clone(),
+                engine_egress,
             ),
             self.network_policy(names::API, selector(names::API), vec![api_callers, metrics], api_egress),
             self.network_policy(names::ENGINE_MIGRATE, selector(names::ENGINE_MIGRATE), vec![], base.clone()),

@@ -2,7 +2,8 @@
 //!
 //! What a cluster gives a container, this machine gives in other words: a volume is a folder, `mountPath` in a
 //! value becomes that folder; a port that all interfaces listen on becomes a port of the loopback interface; the
-//! address of a Service becomes the address of the process behind it; a key of a Secret is read from its file.
+//! address of a Service becomes the address of the process behind it; a key of a Secret is read from its file. What
+//! names objects of the Kubernetes API is left out, since there is none.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,11 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Container, EnvVar, PodSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::crm_tenant::build::{BUNDLE_CONFIG_MAP, BUNDLE_CONFIG_MAP_PREVIOUS};
 use crate::crm_tenant::generate::Secrets;
+
+/// Variables that only mean something where there is a Kubernetes API.
+const CLUSTER_ONLY: [&str; 2] = [BUNDLE_CONFIG_MAP, BUNDLE_CONFIG_MAP_PREVIOUS];
 
 /// This machine's places for one tenant.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +101,8 @@ pub fn process(pod: &str, spec: &PodSpec, site: &Site) -> Result<Process, Rewrit
         .and_then(program_of)
         .ok_or_else(|| RewriteError::NoImage { pod: pod.to_owned() })?;
     let mut env = BTreeMap::new();
-    for variable in container.env.iter().flatten() {
+    let here = |variable: &&EnvVar| !CLUSTER_ONLY.contains(&variable.name.as_str());
+    for variable in container.env.iter().flatten().filter(here) {
         if let Some(value) = value_of(pod, variable, site)? {
             let value =
                 if variable.value_from.is_some() { Some(value) } else { local(pod, &value, &folders, site) };
@@ -246,6 +252,7 @@ containers:
   - {name: PEER, value: 'https://engine.acme.svc:8443/v1'}
   - {name: STRANGER, value: 'https://example.com/'}
   - {name: STATIC, value: /usr/share/web}
+  - {name: NOVACRM_BUNDLE_CONFIG_MAP, value: novacrm-bundle}
   - {name: URL, valueFrom: {secretKeyRef: {name: db, key: url}}}
   volumeMounts:
   - {name: keys, mountPath: /etc/keys}

@@ -425,6 +425,8 @@ impl Up<'_> {
             secrets: _,
             mut config_maps,
             service_accounts: _,
+            roles: _,
+            role_bindings: _,
             jobs,
             deployments,
             services,

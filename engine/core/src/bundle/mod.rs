@@ -19,6 +19,7 @@ use novacrm_crds::compliance_policy::{
     PolicyRule, Severity, Surface,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 pub use crate::classification::RegisteredUse;
@@ -107,9 +108,9 @@ pub enum BundleError {
     /// Not JSON, or not of the shape of a bundle. Only the place is told, never what stands there.
     #[error("the bundle is not readable at line {line}, column {column}")]
     Shape {
-        /// Line of the JSON, from 1.
+        /// Line of the JSON or of the part of it that is not readable, from 1.
         line: usize,
-        /// Column of the JSON, from 1.
+        /// Column, from 1.
         column: usize,
     },
     /// Another layout.
@@ -174,9 +175,39 @@ impl Bundle {
     /// # Errors
     /// When the bytes are not a bundle of a layout that this engine reads.
     pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
+        Received::decode(bytes).map(|received| received.bundle)
+    }
+}
+
+/// A bundle as it came, with the digest of its bytes. Where they are canonical JSON, as [`Bundle::encode`] writes it,
+/// that is [`Bundle::digest`] for a twentieth of its cost.
+#[derive(Debug)]
+pub struct Received {
+    bundle: Bundle,
+    digest: String,
+}
+
+impl Received {
+    /// Reads what [`Bundle::encode`] wrote. At most [`MAX_DECODED_BYTES`] are decompressed, whatever the bytes
+    /// promise.
+    ///
+    /// # Errors
+    /// When the bytes are not a bundle of a layout that this engine reads.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BundleError> {
         #[derive(Deserialize)]
         struct Layout {
             format: u64,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        struct Parts<'a> {
+            format: u32,
+            tenant: String,
+            sequence: u64,
+            #[serde(borrow)]
+            policies: &'a RawValue,
+            #[serde(borrow)]
+            use_cases: &'a RawValue,
         }
         let limit = u64::try_from(MAX_DECODED_BYTES).unwrap_or(u64::MAX).saturating_add(1);
         let mut json = Vec::new();
@@ -188,11 +219,49 @@ impl Bundle {
         }
         let shape =
             |error: serde_json::Error| BundleError::Shape { line: error.line(), column: error.column() };
-        let layout: Layout = serde_json::from_slice(&json).map_err(shape)?;
-        if layout.format != u64::from(FORMAT) {
-            return Err(BundleError::Format(layout.format));
+        let parts: Parts<'_> = match serde_json::from_slice(&json) {
+            Ok(parts) => parts,
+            Err(error) => match serde_json::from_slice(&json) {
+                Ok(Layout { format }) if format != u64::from(FORMAT) => {
+                    return Err(BundleError::Format(format));
+                }
+                _ => return Err(shape(error)),
+            },
+        };
+        if parts.format != FORMAT {
+            return Err(BundleError::Format(parts.format.into()));
         }
-        serde_json::from_slice(&json).map_err(shape)
+        let Parts { format, tenant, sequence, policies, use_cases } = parts;
+        // What `Bundle::digest` hashes, put together from canonical parts.
+        let mut hash = Sha256::new();
+        hash.update(format!("{{\"format\":{format},\"policies\":"));
+        hash.update(policies.get());
+        hash.update(",\"tenant\":");
+        hash.update(serde_json_canonicalizer::to_vec(&tenant).map_err(|_| BundleError::Canonical)?);
+        hash.update(",\"use_cases\":");
+        hash.update(use_cases.get());
+        hash.update("}");
+        let digest = format!("sha256:{}", hex::encode(hash.finalize()));
+        let bundle = Bundle {
+            format,
+            tenant,
+            sequence,
+            policies: serde_json::from_str(policies.get()).map_err(shape)?,
+            use_cases: serde_json::from_str(use_cases.get()).map_err(shape)?,
+        };
+        Ok(Self { bundle, digest })
+    }
+
+    /// What came.
+    #[must_use]
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// `sha256:<hex>` of everything but the sequence number.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 }
 
@@ -242,7 +311,7 @@ pub struct RuleInfo {
 pub struct CompiledBundle {
     bundle: Bundle,
     digest: String,
-    policies: Vec<CompiledPolicy>,
+    policies: Vec<Arc<CompiledPolicy>>,
     use_cases: BTreeMap<String, Arc<RegisteredUse>>,
     failure_mode: FailureMode,
     max_staleness_seconds: u32,
@@ -254,11 +323,26 @@ impl CompiledBundle {
     /// # Errors
     /// Every problem, over all policies and the register; nothing is half compiled.
     pub fn compile(bundle: Bundle) -> Result<Self, Vec<PolicyProblem>> {
+        let digest = bundle.digest();
+        Self::compile_after(Received { bundle, digest }, None)
+    }
+
+    /// [`CompiledBundle::compile`], where policies that `before` holds with the same content are taken from there: a
+    /// change of one policy among hundreds costs one compilation.
+    ///
+    /// # Errors
+    /// As [`CompiledBundle::compile`].
+    pub fn compile_after(received: Received, before: Option<&Self>) -> Result<Self, Vec<PolicyProblem>> {
+        let Received { bundle, digest } = received;
         let mut problems = Vec::new();
         let mut policies = Vec::with_capacity(bundle.policies.len());
         for policy in &bundle.policies {
+            if let Some(compiled) = before.and_then(|before| before.compiled(policy)) {
+                policies.push(Arc::clone(compiled));
+                continue;
+            }
             match CompiledPolicy::compile(policy) {
-                Ok(compiled) => policies.push(compiled),
+                Ok(compiled) => policies.push(Arc::new(compiled)),
                 Err(found) => problems.extend(found.into_iter().map(|one| PolicyProblem {
                     path: format!("{}/{}: {}", named(&policy.namespace), named(&policy.name), one.path),
                     ..one
@@ -307,8 +391,15 @@ impl CompiledBundle {
         let default = Enforcement::default().max_staleness_seconds;
         let max_staleness_seconds =
             in_force().map(|enforcement| enforcement.max_staleness_seconds).min().unwrap_or(default);
-        let digest = bundle.digest();
         Ok(Self { bundle, digest, policies, use_cases, failure_mode, max_staleness_seconds })
+    }
+
+    /// What this very policy was compiled to, where it is one of these.
+    fn compiled(&self, policy: &BundledPolicy) -> Option<&Arc<CompiledPolicy>> {
+        let name = (&policy.namespace, &policy.name);
+        let held = &self.bundle.policies;
+        let index = held.binary_search_by(|one| (&one.namespace, &one.name).cmp(&name)).ok()?;
+        held.get(index).filter(|one| *one == policy).and_then(|_| self.policies.get(index))
     }
 
     /// What it was compiled from.
@@ -357,7 +448,7 @@ impl CompiledBundle {
         self.use_cases.get(id)
     }
 
-    pub(crate) fn compiled_policies(&self) -> &[CompiledPolicy] {
+    pub(crate) fn compiled_policies(&self) -> &[Arc<CompiledPolicy>] {
         &self.policies
     }
 }

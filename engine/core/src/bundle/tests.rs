@@ -38,7 +38,8 @@ fn bundle(sequence: u64) -> Bundle {
 #[test]
 fn what_is_encoded_is_decoded() {
     let bundle = bundle(7);
-    assert_eq!(Bundle::decode(&bundle.encode().unwrap()).unwrap(), bundle);
+    let received = Received::decode(&bundle.encode().unwrap()).unwrap();
+    assert_eq!((received.bundle(), received.digest()), (&bundle, bundle.digest().as_str()));
 }
 
 #[test]
@@ -97,6 +98,23 @@ fn a_bad_policy_in_a_bundle_is_named_and_nothing_is_compiled() {
     let mut uses = bundle(1);
     uses.use_cases[1].id = uses.use_cases[0].id.clone();
     assert_eq!(CompiledBundle::compile(uses).unwrap_err()[0].path, "useCases[1].id");
+}
+
+#[test]
+fn only_what_changed_is_compiled_again() {
+    let before = CompiledBundle::compile(bundle(1)).unwrap();
+    let mut changed = bundle(2);
+    changed.policies[1].version = "9.0.0".to_owned();
+    let received = |bundle: &Bundle| Received::decode(&bundle.encode().unwrap()).unwrap();
+    let after = CompiledBundle::compile_after(received(&changed), Some(&before)).unwrap();
+    assert!(Arc::ptr_eq(&before.compiled_policies()[0], &after.compiled_policies()[0]));
+    assert!(!Arc::ptr_eq(&before.compiled_policies()[1], &after.compiled_policies()[1]));
+    assert_eq!(after.policies().nth(1).unwrap().0.version, "9.0.0");
+    assert_eq!(after.digest(), CompiledBundle::compile(changed.clone()).unwrap().digest());
+    changed.policies.remove(0);
+    let less = CompiledBundle::compile_after(received(&changed), Some(&after)).unwrap();
+    assert_eq!(less.compiled_policies().len(), 1);
+    assert!(Arc::ptr_eq(&after.compiled_policies()[1], &less.compiled_policies()[0]));
 }
 
 #[test]

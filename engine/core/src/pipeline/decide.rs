@@ -96,13 +96,13 @@ impl Seen {
 
 /// Decides. Without a key the text is not inspected; `failure` says why and what the policies want then.
 pub(crate) fn decide(
-    policies: &[CompiledPolicy],
+    policies: &[Arc<CompiledPolicy>],
     context: &Context<'_>,
     key: Option<&FingerprintKey>,
     failure: Option<(Uninspected, FailureMode)>,
 ) -> Decision {
     let policies: Vec<&CompiledPolicy> =
-        policies.iter().filter(|policy| policy.applies_to(context.request.surface)).collect();
+        policies.iter().map(Arc::as_ref).filter(|policy| policy.applies_to(context.request.surface)).collect();
     let seen = inspect(&policies, context.request.text, key);
 
     let mut whole = Effect::default();

@@ -247,7 +247,7 @@ fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -
 /// Runs the policy's tests on the policy alone, as if it were enforced.
 fn run_tests(spec: &CompliancePolicySpec, mut compiled: CompiledPolicy, problems: &mut Vec<PolicyProblem>) {
     compiled.enforce();
-    let policies = [compiled];
+    let policies = [Arc::new(compiled)];
     // Fingerprints play no part in what is decided; any key will do.
     let key = FingerprintKey::new([0; 32]);
     for (index, test) in spec.tests.iter().enumerate() {

@@ -1,0 +1,113 @@
+//! A bundle's bytes in; compiled rules, or why they are refused, out. Off the async threads.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use novacrm_engine_core::bundle::{CompiledBundle, Received};
+use novacrm_engine_wire::BundleError;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::InForce;
+
+/// Problems of one bundle that are reported.
+const MAX_PROBLEMS: usize = 20;
+
+/// SHA-256 of bytes as they came.
+pub(super) type RawDigest = [u8; 32];
+
+/// Bytes that want to be the rules in force.
+pub(super) struct Offer {
+    bytes: Vec<u8>,
+    pub(super) raw_digest: RawDigest,
+    as_of: OffsetDateTime,
+    fallback: bool,
+    received: Instant,
+}
+
+impl Offer {
+    pub(super) fn new(bytes: Vec<u8>, as_of: OffsetDateTime, fallback: bool) -> Self {
+        let raw_digest = Sha256::digest(&bytes).into();
+        Self { bytes, raw_digest, as_of, fallback, received: Instant::now() }
+    }
+}
+
+/// What became of an offer.
+pub(super) struct Loaded {
+    pub(super) result: Result<CompiledBundle, Refused>,
+    /// When the bundle was certainly the newest.
+    pub(super) as_of: OffsetDateTime,
+    /// Whether it came from the files that may lag behind.
+    pub(super) fallback: bool,
+    /// When it came in.
+    pub(super) received: Instant,
+}
+
+/// Why an offer is not taken.
+pub(super) struct Refused {
+    /// It can be used, and is not after what is in force.
+    pub(super) is_older: bool,
+    pub(super) error: BundleError,
+}
+
+/// Decodes, checks and compiles; what `in_force` compiled already is not compiled again.
+pub(super) async fn load(offer: Offer, tenant: String, in_force: Option<Arc<InForce>>) -> Loaded {
+    let Offer { bytes, raw_digest, as_of, fallback, received } = offer;
+    let compiling =
+        tokio::task::spawn_blocking(move || compile(&bytes, &raw_digest, &tenant, in_force.as_deref()));
+    let result = compiling.await.unwrap_or_else(|_| {
+        Err(refused(
+            raw(&raw_digest),
+            "the bundle cannot be compiled; this is a defect of the engine".to_owned(),
+        ))
+    });
+    Loaded { result, as_of, fallback, received }
+}
+
+fn compile(
+    bytes: &[u8],
+    raw_digest: &RawDigest,
+    tenant: &str,
+    in_force: Option<&InForce>,
+) -> Result<CompiledBundle, Refused> {
+    let received = Received::decode(bytes).map_err(|error| refused(raw(raw_digest), error.to_string()))?;
+    let digest = received.digest().to_owned();
+    if received.bundle().tenant != tenant {
+        return Err(refused(digest, "it is the bundle of another tenant".to_owned()));
+    }
+    let before = in_force.map(|in_force| &in_force.bundle);
+    if let Some(before) = before {
+        let (offered, current) = (received.bundle().sequence, before.sequence());
+        if offered < current || (offered == current && digest != before.digest()) {
+            let message = format!("its sequence {offered} is not after {current}, which is in force");
+            return Err(Refused { is_older: true, ..refused(digest, message) });
+        }
+    }
+    CompiledBundle::compile_after(received, before).map_err(|problems| {
+        let mut message = String::new();
+        for problem in problems.iter().take(MAX_PROBLEMS) {
+            // Writing into a String cannot fail.
+            let _ = write!(
+                message,
+                "{}{}: {}",
+                if message.is_empty() { "" } else { "; " },
+                problem.path,
+                problem.message
+            );
+        }
+        if let Some(more) = problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
+            let _ = write!(message, "; and {more} more");
+        }
+        refused(digest, message)
+    })
+}
+
+fn refused(digest: String, message: String) -> Refused {
+    Refused { is_older: false, error: BundleError { digest, message, at: OffsetDateTime::now_utc() } }
+}
+
+/// The name of a bundle that cannot be read.
+fn raw(digest: &RawDigest) -> String {
+    format!("sha256:{}", hex::encode(digest))
+}
