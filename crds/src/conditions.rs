@@ -41,3 +41,18 @@ pub const BREAK_GLASS: &str = "BreakGlass";
 pub const REASON_BREAK_GLASS: &str = "AppliedPastGit";
 /// Annotation of a policy: the version that was applied past git.
 pub const BREAK_GLASS_ANNOTATION: &str = "novacrm.io/break-glass";
+
+/// The tenant is suspended: nothing runs, and that is what was asked for.
+pub const REASON_SUSPENDED: &str = "Suspended";
+/// The databases are brought to the wanted release; the former one serves meanwhile.
+pub const REASON_MIGRATING: &str = "Migrating";
+/// The database server does not answer, or not in time.
+pub const REASON_DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
+/// The database server, or its administrator's rights, do not allow what is needed.
+pub const REASON_DATABASE_REFUSED: &str = "DatabaseRefused";
+/// Databases or keys of this name belong to another tenant, and adopting them was not asked for.
+pub const REASON_FOREIGN_DATA: &str = "ForeignData";
+/// An API that the spec needs is not served by this cluster.
+pub const REASON_MISSING_API: &str = "MissingApi";
+/// A key was lost or cannot be read, and a new one would break what exists.
+pub const REASON_LOST_KEY: &str = "LostKey";

@@ -23,10 +23,12 @@ use crate::common::{Bilingual, LawReference, LocalObjectReference, SecretKeyRefe
     printcolumn = r#"{"name":"Display name","type":"string","jsonPath":".spec.displayName"}"#,
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].reason"}"#,
+    printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.migrated.version"}"#,
     printcolumn = r#"{"name":"Bundle","type":"integer","jsonPath":".status.bundle.sequence"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.exposure) || (has(self.hostnames) && size(self.hostnames) > 0)", "an exposed CRM needs at least one hostname"))]
 pub struct CrmTenantSpec {
     /// Name of the organisation, as its people write it.
     #[schemars(length(min = 1, max = 128))]
@@ -34,8 +36,34 @@ pub struct CrmTenantSpec {
     /// Language for people who have not chosen one.
     #[serde(default)]
     pub locale: Locale,
+    /// Release of the CRM; that of the operator when absent. Never older than what the databases were migrated to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 5, max = 64),
+        regex(pattern = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$")
+    )]
+    pub version: Option<String>,
+    /// Nothing runs while this is `true`; databases, keys and addresses are kept.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Names that browsers reach the CRM under.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 253), regex(pattern = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub hostnames: Vec<String>,
+    /// How the hostnames lead into the cluster; when absent, the CRM is reached within the cluster only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
     /// Where the tenant's databases live.
     pub database: Database,
+    /// `metadata.uid` of a former tenant of this namespace, whose databases and keys this one takes over. Without
+    /// it, what belongs to another tenant is left alone and this one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub adopt_tenant_id: Option<String>,
     /// Who may log in at first.
     pub auth: Auth,
     /// The CRM API.
@@ -75,15 +103,106 @@ impl Locale {
     }
 }
 
-/// Where the tenant's databases live; `type` says which member holds.
+/// How the hostnames lead into the cluster; `type` says which member holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = ("(self.type == 'ingress') == has(self.ingress)", "ingress must be set exactly when type is ingress"))]
+#[x_kube(validation = ("(self.type == 'gateway') == has(self.gateway)", "gateway must be set exactly when type is gateway"))]
+pub struct Exposure {
+    /// Which member of the union holds.
+    pub r#type: ExposureType,
+    /// An `Ingress` of `networking.k8s.io/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<IngressExposure>,
+    /// An `HTTPRoute` of `gateway.networking.k8s.io/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayExposure>,
+}
+
+/// The ways into the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ExposureType {
+    /// An `Ingress`.
+    Ingress,
+    /// An `HTTPRoute`, attached to a `Gateway` of the platform team.
+    Gateway,
+}
+
+/// An `Ingress`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressExposure {
+    /// `ingressClassName`; the cluster's default class when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// Secret (`kubernetes.io/tls`) of the same namespace with the certificate for the hostnames; when absent, the
+    /// ingress controller's own certificate is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret_name: Option<String>,
+}
+
+/// An `HTTPRoute`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayExposure {
+    /// The `Gateway` the route attaches to.
+    pub parent_ref: ParentReference,
+}
+
+/// A `Gateway`, as the Gateway API refers to one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentReference {
+    /// `metadata.name` of the `Gateway`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its namespace; the tenant's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// The listener's name; every listener that admits the route when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub section_name: Option<String>,
+}
+
+/// Where the tenant's databases live; `type` says which member holds. A tenant keeps the databases it began with:
+/// another type or another server would be an empty CRM, and the records would be left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("(self.type == 'managed') == has(self.managed)", "managed must be set exactly when type is managed"))]
+#[x_kube(validation = ("(self.type == 'cloudNativePg') == has(self.cloudNativePg)", "cloudNativePg must be set exactly when type is cloudNativePg"))]
+#[x_kube(validation = ("(self.type == 'existing') == has(self.existing)", "existing must be set exactly when type is existing"))]
+#[x_kube(validation = ("self.type == oldSelf.type", "the type of a tenant's database cannot change"))]
+#[x_kube(validation = ("!has(self.managed) || !has(oldSelf.managed) || self.managed.serverRef.name == oldSelf.managed.serverRef.name", "the server of a tenant's databases cannot change"))]
 pub struct Database {
     /// Which member of the union holds.
     pub r#type: DatabaseType,
     /// Databases and roles that the operator makes on a given PostgreSQL server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedDatabase>,
+    /// A PostgreSQL cluster of the tenant's own, run by the CloudNativePG operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_native_pg: Option<CloudNativePgDatabase>,
+    /// Databases and roles that the platform team made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<ExistingDatabase>,
+}
+
+impl Database {
+    /// After how many days logins are changed; `None` where the platform team makes them.
+    #[must_use]
+    pub fn rotate_after_days(&self) -> Option<u16> {
+        match self.r#type {
+            DatabaseType::Managed => self.managed.as_ref().map(|managed| managed.rotate_after_days),
+            DatabaseType::CloudNativePg => {
+                self.cloud_native_pg.as_ref().map(|cluster| cluster.rotate_after_days)
+            }
+            DatabaseType::Existing => None,
+        }
+    }
 }
 
 /// The kinds of database.
@@ -92,6 +211,10 @@ pub struct Database {
 pub enum DatabaseType {
     /// The operator makes databases and roles on a given server.
     Managed,
+    /// The operator asks CloudNativePG for a cluster, and makes databases and roles on it.
+    CloudNativePg,
+    /// The platform team made databases and roles.
+    Existing,
 }
 
 /// Databases and roles that the operator makes on a given PostgreSQL server.
@@ -100,6 +223,80 @@ pub enum DatabaseType {
 pub struct ManagedDatabase {
     /// The server, as the platform team named it to the operator.
     pub server_ref: LocalObjectReference,
+    /// After how many days the tenant moves to new logins with new passwords.
+    #[serde(default = "default_rotation")]
+    #[schemars(range(min = 1, max = 365))]
+    pub rotate_after_days: u16,
+}
+
+fn default_rotation() -> u16 {
+    30
+}
+
+/// A PostgreSQL cluster of the tenant's own (`Cluster` of `postgresql.cnpg.io/v1`). It outlives the tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudNativePgDatabase {
+    /// How many PostgreSQL servers: one primary, the others replicas of it.
+    #[serde(default = "default_instances")]
+    #[schemars(range(min = 1, max = 9))]
+    pub instances: i32,
+    /// The volume of each server.
+    pub storage: Storage,
+    /// Image of PostgreSQL; CloudNativePG's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub image_name: Option<String>,
+    /// After how many days the tenant moves to new logins with new passwords.
+    #[serde(default = "default_rotation")]
+    #[schemars(range(min = 1, max = 365))]
+    pub rotate_after_days: u16,
+}
+
+fn default_instances() -> i32 {
+    3
+}
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// Its size; it may grow.
+    #[schemars(length(min = 3, max = 16), regex(pattern = r"^[1-9][0-9]*(Mi|Gi|Ti)$"))]
+    pub size: String,
+    /// `StorageClass`; the cluster's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+}
+
+/// Databases and roles that the platform team made. What the operator cannot do here is theirs: rights, rotation,
+/// and that nobody else may connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExistingDatabase {
+    /// TCP port of the server, which the tenant's pods may reach.
+    #[serde(default = "default_postgresql_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// The CRM's records.
+    pub crm: ExistingUrls,
+    /// The audit log. Its serving role should insert and select, and nothing else.
+    pub audit: ExistingUrls,
+}
+
+fn default_postgresql_port() -> u16 {
+    5432
+}
+
+/// The addresses of one database (`postgres://…`), in Secrets of the tenant's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExistingUrls {
+    /// For the process that serves.
+    pub url_secret_ref: SecretKeyReference,
+    /// For the migration, which makes and changes tables.
+    pub migration_url_secret_ref: SecretKeyReference,
 }
 
 /// Who may log in at first.
@@ -127,10 +324,13 @@ pub struct BootstrapAdmin {
 /// Size of a part of the tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Workload {
-    /// How many pods.
+    /// How many pods, while there is no `autoscaling`.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 1, max = 100))]
     pub replicas: i32,
+    /// How many pods, by load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
     /// CPU and memory of each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
@@ -138,8 +338,30 @@ pub struct Workload {
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { replicas: default_replicas(), resources: None }
+        Self { replicas: default_replicas(), autoscaling: None, resources: None }
     }
+}
+
+/// How many pods, by load (`HorizontalPodAutoscaler`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas"))]
+pub struct Autoscaling {
+    /// Fewest pods.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    pub min_replicas: i32,
+    /// Most pods.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_replicas: i32,
+    /// Processor time that the pods should use on average, in per cent of what they request.
+    #[serde(default = "default_target")]
+    #[schemars(range(min = 1, max = 100))]
+    pub target_cpu_percent: i32,
+}
+
+fn default_target() -> i32 {
+    70
 }
 
 fn default_replicas() -> i32 {
@@ -191,6 +413,9 @@ pub struct CrmTenantStatus {
     /// The bundle of rules that the tenant's engines are given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleReference>,
+    /// What the databases were migrated to last; the release that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrated: Option<Migrated>,
     /// One per part, and `Ready`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -205,4 +430,15 @@ pub struct BundleReference {
     pub digest: String,
     /// Grows with every bundle of the tenant.
     pub sequence: u64,
+}
+
+/// A migration that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Migrated {
+    /// The release it was made by.
+    #[schemars(length(max = 64))]
+    pub version: String,
+    /// Identifies the Jobs, so that they run again when they would do something else.
+    #[schemars(length(max = 64))]
+    pub digest: String,
 }

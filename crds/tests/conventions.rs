@@ -159,6 +159,14 @@ fn every_rule_says_what_it_asks_for() {
         "spec.rules[].action: keepLast belongs to an action of type mask",
         "spec.rules[].when.any[].all[]: exactly one of finding, field and useCase must be set",
         "spec.database: managed must be set exactly when type is managed",
+        "spec.database: cloudNativePg must be set exactly when type is cloudNativePg",
+        "spec.database: existing must be set exactly when type is existing",
+        "spec.database: the type of a tenant's database cannot change",
+        "spec.database: the server of a tenant's databases cannot change",
+        "spec: an exposed CRM needs at least one hostname",
+        "spec.exposure: ingress must be set exactly when type is ingress",
+        "spec.exposure: gateway must be set exactly when type is gateway",
+        "spec.api.autoscaling: minReplicas must not be above maxReplicas",
         "spec.aiUseCases[]: a high-risk or prohibited use needs at least one provision",
     ] {
         assert!(rules.iter().any(|rule| rule == needed), "{needed} is not among {rules:#?}");

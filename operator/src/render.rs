@@ -24,9 +24,14 @@ pub fn render(namespace: &str, resources: &Resources) -> Result<String, RenderEr
         service_accounts,
         roles,
         role_bindings,
+        postgresql_clusters,
         jobs,
         deployments,
+        horizontal_pod_autoscalers,
         services,
+        ingresses,
+        http_routes,
+        service_monitors,
         network_policies,
         pod_disruption_budgets,
     } = resources;
@@ -40,10 +45,15 @@ pub fn render(namespace: &str, resources: &Resources) -> Result<String, RenderEr
     documents(&mut out, role_bindings)?;
     documents(&mut out, network_policies)?;
     documents(&mut out, config_maps)?;
+    documents(&mut out, postgresql_clusters)?;
     documents(&mut out, jobs)?;
     documents(&mut out, services)?;
     documents(&mut out, deployments)?;
+    documents(&mut out, horizontal_pod_autoscalers)?;
     documents(&mut out, pod_disruption_budgets)?;
+    documents(&mut out, ingresses)?;
+    documents(&mut out, http_routes)?;
+    documents(&mut out, service_monitors)?;
     Ok(out)
 }
 

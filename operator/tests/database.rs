@@ -6,12 +6,20 @@ mod common;
 use std::str::FromStr;
 
 use common::postgres_options;
-use novacrm_operator::crm_tenant::database::{Passwords, Server, provision, urls};
+use novacrm_operator::crm_tenant::database::{
+    DatabaseError, FORMER_STAYS, Outcome, Prepared, Server, Step, ensure_databases, prepare, provision,
+};
 use novacrm_operator::crm_tenant::generate::Content;
-use novacrm_operator::crm_tenant::names;
+use novacrm_operator::crm_tenant::{Identity, names};
 use novacrm_operator::local::postgres::start;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
+use time::macros::datetime;
+use time::{Duration, OffsetDateTime};
+use tokio_util::sync::CancellationToken;
+
+const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+const MONTH: Duration = Duration::days(30);
 
 async fn connect(urls: &Content, key: &str) -> PgConnection {
     PgConnectOptions::from_str(&urls[key]).unwrap().connect().await.unwrap()
@@ -24,21 +32,38 @@ async fn refused(connection: &mut PgConnection, statement: &'static str) {
     assert_eq!(code, "42501", "{statement}: {error}");
 }
 
+fn tenant(namespace: &str, id: &str, adopt: Option<&str>) -> Identity {
+    Identity { namespace: namespace.to_owned(), id: id.to_owned(), adopt: adopt.map(str::to_owned) }
+}
+
+fn prepared(
+    tenant: Identity,
+    server: &Server,
+    existing: Option<&Content>,
+    now: OffsetDateTime,
+    rolled_out: bool,
+) -> Prepared {
+    prepare(tenant, server, existing, MONTH, rolled_out, now, &mut rand::rng())
+}
+
+fn first(namespace: &str, id: &str, server: &Server) -> Prepared {
+    prepared(tenant(namespace, id, None), server, None, NOW, true)
+}
+
 #[tokio::test]
 async fn roles_may_do_what_they_must_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&postgres_options(folder.path())).await.unwrap();
     let administrator = server.connect_options("postgres");
-    let place = Server { host: "127.0.0.1".to_owned(), port: server.port() };
-    let acme_passwords = Passwords::keep_or_make(None, &mut rand::rng());
-    let acme = urls("acme", &place, &acme_passwords);
-    let other_passwords = Passwords::keep_or_make(None, &mut rand::rng());
-    let other = urls("other", &place, &other_passwords);
-    // Twice: every statement can be run again.
-    for _ in 0..2 {
-        provision(&administrator, "acme", &acme_passwords).await.unwrap();
-    }
-    provision(&administrator, "other", &other_passwords).await.unwrap();
+    let place = Server { host: "127.0.0.1".to_owned(), port: server.port(), ssl_mode: None };
+    let Prepared { plan, secret: acme, .. } = first("acme", "1", &place);
+    let made = provision(&administrator, &plan).await.unwrap();
+    assert_eq!(made.created, ["novacrm_acme_crm", "novacrm_acme_audit"]);
+    // Every statement can be run again, and two at once do not meet.
+    let again = tokio::join!(provision(&administrator, &plan), provision(&administrator, &plan));
+    assert_eq!((again.0.unwrap(), again.1.unwrap()), (Outcome::default(), Outcome::default()));
+    let Prepared { plan, secret: other, .. } = first("other", "2", &place);
+    provision(&administrator, &plan).await.unwrap();
 
     let mut migrator = connect(&acme, names::AUDIT_MIGRATION_URL).await;
     migrator.execute("CREATE TABLE record (n bigint GENERATED ALWAYS AS IDENTITY, body text)").await.unwrap();
@@ -81,6 +106,13 @@ async fn roles_may_do_what_they_must_and_nothing_else() {
         refused(&mut app, statement).await;
     }
 
+    // Readers see the rows, and see them only.
+    let mut readers = administrator.clone().database("novacrm_acme_crm").connect().await.unwrap();
+    readers.execute("SET ROLE novacrm_acme_crm_read").await.unwrap();
+    readers.execute("SELECT * FROM contact").await.unwrap();
+    refused(&mut readers, "DELETE FROM contact").await;
+    readers.close().await.unwrap();
+
     // Tenants share nothing: another tenant's role cannot even connect.
     for key in [names::API_URL, names::API_MIGRATION_URL, names::AUDIT_URL, names::AUDIT_MIGRATION_URL] {
         let foreign = PgConnectOptions::from_str(&other[key]).unwrap();
@@ -93,4 +125,151 @@ async fn roles_may_do_what_they_must_and_nothing_else() {
         connection.close().await.unwrap();
     }
     server.stop().await.unwrap();
+}
+
+/// Keeps asking with new and with kept connections, as a process does, until it is told to stop. Says how often it
+/// asked, and everything that went wrong.
+fn ask(url: &str, stop: CancellationToken) -> tokio::task::JoinHandle<(u64, Vec<String>)> {
+    let options = PgConnectOptions::from_str(url).unwrap();
+    tokio::spawn(async move {
+        let pool = PgPool::connect_lazy_with(options.clone());
+        let (mut asked, mut failures) = (0, Vec::new());
+        while !stop.is_cancelled() {
+            for outcome in [
+                sqlx::query("SELECT count(*) FROM contact").execute(&pool).await.map(|_| ()),
+                async { options.connect().await?.close().await }.await,
+            ] {
+                asked += 1;
+                failures.extend(outcome.err().map(|error| error.to_string()));
+            }
+        }
+        pool.close().await;
+        (asked, failures)
+    })
+}
+
+#[tokio::test]
+async fn a_rotation_fails_no_request_and_locks_the_former_login_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = start(&postgres_options(folder.path())).await.unwrap();
+    let options = postgres.connect_options("postgres");
+    let server = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None };
+    let acme = || tenant("acme", "1", None);
+    let mut current = first("acme", "1", &server);
+    provision(&options, &current.plan).await.unwrap();
+    let mut migrator = connect(&current.secret, names::API_MIGRATION_URL).await;
+    migrator.execute("CREATE TABLE contact (id int PRIMARY KEY)").await.unwrap();
+    migrator.close().await.unwrap();
+
+    let mut now = NOW;
+    // To the other pair, and back.
+    for _ in 0..2 {
+        now += MONTH;
+        // A pod of the former template, which works through all of it.
+        let (former_stop, new_stop) = (CancellationToken::new(), CancellationToken::new());
+        let former_pod = ask(&current.secret[names::API_URL], former_stop.clone());
+        let switched = prepared(acme(), &server, Some(&current.secret), now, true);
+        assert_eq!(switched.step, Step::Switch);
+        // A crash after the databases and before the Secret: the same is decided again, with other passwords.
+        provision(&options, &switched.plan).await.unwrap();
+        let switched = prepared(acme(), &server, Some(&current.secret), now, true);
+        provision(&options, &switched.plan).await.unwrap();
+        let new_pod = ask(&switched.secret[names::API_URL], new_stop.clone());
+        // Pods roll: reconciles in between leave both pairs as they are.
+        for rolled_out in [false, true] {
+            let waiting = prepared(acme(), &server, Some(&switched.secret), now, rolled_out);
+            assert_eq!((waiting.step, &waiting.secret), (Step::Await, &switched.secret));
+            provision(&options, &waiting.plan).await.unwrap();
+        }
+        former_stop.cancel();
+        let (asked, failures) = former_pod.await.unwrap();
+        assert!(asked > 0 && failures.is_empty(), "{asked} requests, failed: {failures:?}");
+
+        now += FORMER_STAYS;
+        let locked = prepared(acme(), &server, Some(&switched.secret), now, true);
+        assert_eq!(locked.step, Step::Lock);
+        provision(&options, &locked.plan).await.unwrap();
+        for key in [names::API_URL, names::API_MIGRATION_URL, names::AUDIT_URL, names::AUDIT_MIGRATION_URL] {
+            let former = PgConnectOptions::from_str(&current.secret[key]).unwrap().connect().await;
+            assert!(former.is_err(), "{key} of the former pair still opens");
+            connect(&locked.secret, key).await.close().await.unwrap();
+        }
+        new_stop.cancel();
+        let (asked, failures) = new_pod.await.unwrap();
+        assert!(asked > 0 && failures.is_empty(), "{asked} requests, failed: {failures:?}");
+        current = locked;
+    }
+    // What the migrator of either pair makes belongs to the owner.
+    let mut migrator = connect(&current.secret, names::API_MIGRATION_URL).await;
+    migrator.execute("ALTER TABLE contact ADD name text").await.unwrap();
+    migrator.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn databases_of_a_former_tenant_are_taken_over_only_by_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = start(&postgres_options(folder.path())).await.unwrap();
+    let options = postgres.connect_options("postgres");
+    let server = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None };
+    let former = first("acme", "former", &server);
+    provision(&options, &former.plan).await.unwrap();
+    for adopt in [None, Some("another")] {
+        let plan = prepared(tenant("acme", "new", adopt), &server, None, NOW, true).plan;
+        let error = provision(&options, &plan).await.unwrap_err();
+        assert!(matches!(&error, DatabaseError::Foreign { former, .. } if former == "former"), "{error}");
+        assert!(error.to_string().contains("spec.adoptTenantId"), "{error}");
+        // Nothing of the former tenant's was touched.
+        connect(&former.secret, names::API_URL).await.close().await.unwrap();
+    }
+    let adopting = tenant("acme", "new", Some("former"));
+    let plan = prepared(adopting, &server, Some(&former.secret), NOW, true).plan;
+    let outcome = provision(&options, &plan).await.unwrap();
+    assert_eq!(outcome, Outcome { created: vec![], adopted: Some("former".to_owned()) });
+    connect(&former.secret, names::API_URL).await.close().await.unwrap();
+    // From then on they are the new tenant's.
+    let plan = prepared(tenant("acme", "new", None), &server, Some(&former.secret), NOW, true).plan;
+    assert_eq!(provision(&options, &plan).await.unwrap(), Outcome::default());
+    assert!(provision(&options, &former.plan).await.is_err());
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_administrator_needs_to_make_databases_and_roles_and_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = start(&postgres_options(folder.path())).await.unwrap();
+    let mut superuser = postgres.connect_options("postgres").connect().await.unwrap();
+    superuser
+        .execute(
+            "CREATE ROLE platform LOGIN CREATEDB CREATEROLE PASSWORD 'platform'; CREATE ROLE nobody LOGIN PASSWORD 'nobody'",
+        )
+        .await
+        .unwrap();
+    superuser.close().await.unwrap();
+    let place = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None };
+    let address = |role: &str, password: &str| {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/postgres", place.port)
+    };
+    let Prepared { plan, secret, .. } = first("acme", "1", &place);
+    for (role, password, reason) in
+        [("nobody", "nobody", "DatabaseRefused"), ("platform", "Wrong-Password-7", "DatabaseRefused")]
+    {
+        let error = ensure_databases(&address(role, password), &plan).await.unwrap_err();
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(!format!("{error} {error:?}").contains("Wrong-Password-7"), "{error:?}");
+    }
+    for _ in 0..2 {
+        ensure_databases(&address("platform", "platform"), &plan).await.unwrap();
+    }
+    let mut migrator = connect(&secret, names::API_MIGRATION_URL).await;
+    migrator.execute("CREATE TABLE contact (id int PRIMARY KEY)").await.unwrap();
+    let mut app = connect(&secret, names::API_URL).await;
+    app.execute("INSERT INTO contact VALUES (1)").await.unwrap();
+    for connection in [migrator, app] {
+        connection.close().await.unwrap();
+    }
+    let unreachable = "postgres://platform:platform@127.0.0.1:1/postgres";
+    assert_eq!(ensure_databases(unreachable, &plan).await.unwrap_err().reason(), "DatabaseUnreachable");
+    assert!(matches!(ensure_databases("postgres://[", &plan).await, Err(DatabaseError::Address)));
+    postgres.stop().await.unwrap();
 }

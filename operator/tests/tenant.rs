@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use novacrm_operator::crm_tenant::build::{Resources, Settings, build};
+use novacrm_operator::crm_tenant::build::{Resources, Settings, Surroundings, build_all};
 use novacrm_operator::crm_tenant::names;
 use novacrm_operator::manifests;
 use novacrm_operator::render::render;
@@ -67,7 +67,8 @@ fn sound(files: &[(&str, &str)]) -> World {
 }
 
 fn built(world: &World) -> Resources {
-    build(world.tenants["acme/acme"].active.as_ref().unwrap(), &Settings::default())
+    let tenant = world.tenants["acme/acme"].active.as_ref().unwrap();
+    build_all(tenant, &Settings::default(), &Surroundings::default())
 }
 
 fn bundle_of(world: &World) -> (u64, Option<u64>) {

@@ -14,7 +14,7 @@ use crate::admission::Lives;
 use crate::cluster::Config;
 use crate::cluster::leader::Timing;
 use crate::cluster::run::{self, Process, Webhook};
-use crate::crm_tenant::build::{Settings, build};
+use crate::crm_tenant::build::{Settings, Surroundings, build_all};
 use crate::manifests;
 use crate::render::render;
 use crate::world::{self, Memory};
@@ -351,7 +351,7 @@ fn run_render(args: &ManifestArgs) -> Result<u8, Failure> {
     }
     let mut out = String::new();
     for tenant in world.tenants.values().filter_map(|tenant| tenant.active.as_ref()) {
-        let resources = build(tenant, &Settings::default());
+        let resources = build_all(tenant, &Settings::default(), &Surroundings::default());
         let objects = render(tenant.namespace(), &resources).map_err(|error| Failure::new(FAILED, error))?;
         out.push_str(&objects);
     }

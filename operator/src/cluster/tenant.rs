@@ -7,33 +7,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::core::ResourceExt;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{GroupVersionKind, ResourceExt};
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Client, Resource};
 use novacrm_crds::CrmTenant;
-use novacrm_crds::conditions::READY;
-use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus};
+use novacrm_crds::conditions::{READY, REASON_MISSING_API};
+use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, DatabaseType};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgConnectOptions;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::apply::{self, Desired};
 use super::watch::Guarded;
 use super::{Cluster, Error, RESYNC, chain};
-use crate::crm_tenant::build::{Resources, build, secrets};
-use crate::crm_tenant::database::{self, Passwords, Server};
+use crate::crm_tenant::build::{
+    Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, is_rolled_out, migration,
+    secret_names, serving,
+};
+use crate::crm_tenant::database::{self, DatabaseError, Prepared, Server};
 use crate::crm_tenant::dereference::{Dereferenced, Lookup, dereference};
-use crate::crm_tenant::generate::{Content, Secrets, generate};
+use crate::crm_tenant::generate::{self, Secrets, digests};
 use crate::crm_tenant::names;
 use crate::crm_tenant::status::{Observation, Progress, status};
 use crate::crm_tenant::validate::{BundleRevision, Validated, validate};
@@ -41,6 +44,8 @@ use crate::problem;
 
 /// Field manager of everything that runs for a tenant.
 const MANAGER: &str = "novacrm-operator/crmtenant";
+/// Field manager of a tenant's Secrets.
+const SECRET_MANAGER: &str = "novacrm-operator/crmtenant-secrets";
 /// Field manager of a tenant's status.
 const STATUS_MANAGER: &str = "novacrm-operator/crmtenant-status";
 /// Label of the Secrets by which the platform team names database servers to the operator.
@@ -54,12 +59,33 @@ pub fn kinds() -> Vec<ApiResource> {
     vec![
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<Deployment>(&()),
+        ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+        ApiResource::erase::<Ingress>(&()),
         ApiResource::erase::<Job>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
         ApiResource::erase::<PodDisruptionBudget>(&()),
+        ApiResource::erase::<Role>(&()),
+        ApiResource::erase::<RoleBinding>(&()),
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<ServiceAccount>(&()),
     ]
+}
+
+/// `Cluster` of `postgresql.cnpg.io/v1`.
+const POSTGRESQL_CLUSTER: &str = "Cluster";
+/// `ServiceMonitor` of `monitoring.coreos.com/v1`.
+const SERVICE_MONITOR: &str = "ServiceMonitor";
+
+/// The kinds that a cluster may lack.
+fn optional_kinds() -> [ApiResource; 3] {
+    [
+        ("postgresql.cnpg.io", POSTGRESQL_CLUSTER, "clusters"),
+        ("gateway.networking.k8s.io", "HTTPRoute", "httproutes"),
+        ("monitoring.coreos.com", SERVICE_MONITOR, "servicemonitors"),
+    ]
+    .map(|(group, kind, plural)| {
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
+    })
 }
 
 /// Brings one tenant to where it should be.
@@ -76,7 +102,9 @@ pub async fn reconcile(object: Arc<Guarded<CrmTenant>>, cluster: Arc<Cluster>) -
         let observed = Observation {
             generation: object.meta().generation.unwrap_or_default(),
             bundle: None,
+            migrated: None,
             problems: vec![problem],
+            suspended: false,
             parts: Vec::new(),
         };
         cluster.report_tenant(object.as_ref(), None, &observed).await?;
@@ -94,14 +122,19 @@ pub async fn reconcile(object: Arc<Guarded<CrmTenant>>, cluster: Arc<Cluster>) -
 /// The database server that a tenant names, as the platform team described it.
 #[derive(Clone)]
 struct DatabaseServer {
-    options: PgConnectOptions,
+    /// Its administrator's address, password included.
+    url: Zeroizing<String>,
     address: Server,
 }
+
+/// Kinds that a cluster may lack, and the tenant's objects of each.
+type Optional = BTreeMap<String, Option<(ApiResource, Vec<DynamicObject>)>>;
 
 /// What a tenant refers to, once it was fetched.
 struct Fetched {
     server: Option<DatabaseServer>,
     older_tenants: usize,
+    release: String,
 }
 
 impl Lookup for Fetched {
@@ -116,6 +149,10 @@ impl Lookup for Fetched {
 
     fn has_database_server(&self, _name: &str) -> bool {
         self.server.is_some()
+    }
+
+    fn release(&self) -> &str {
+        &self.release
     }
 
     fn tenants_in(&self, _namespace: &str) -> usize {
@@ -136,7 +173,9 @@ impl Work<'_> {
         let mut observed = Observation {
             generation: self.tenant.metadata.generation.unwrap_or_default(),
             bundle: given.bundle.map(|(digest, sequence)| BundleReference { digest, sequence }),
+            migrated: self.tenant.status.as_ref().and_then(|status| status.migrated.clone()),
             problems: Vec::new(),
+            suspended: false,
             parts: Vec::new(),
         };
         let rules = match (&observed.bundle, given.held_back) {
@@ -152,7 +191,12 @@ impl Work<'_> {
                 Error::Generate(_) => "Keys",
                 Error::Api { .. } | Error::Apply(_) | Error::NotReady(_) => "Objects",
             };
-            observed.parts.push((part, Progress::Failed(chain(error))));
+            let progress = match error {
+                Error::Database(why) => Progress::Blocked(why.reason(), chain(error)),
+                Error::Generate(why) => Progress::Blocked(why.reason(), chain(error)),
+                _ => Progress::Failed(chain(error)),
+            };
+            observed.parts.push((part, progress));
         }
         (observed, outcome)
     }
@@ -167,17 +211,59 @@ impl Work<'_> {
                 return Ok(Action::requeue(SOON * 6));
             }
         };
-        let Some(server) = fetched.server else { return Ok(Action::requeue(SOON)) };
-        let content = self.keys(&validated, &server).await?;
-        self.databases(&server, &content).await?;
-        observed.parts.push(("Database", Progress::Available));
-        let resources = build(&validated, &self.cluster.config.settings);
+        let now = OffsetDateTime::now_utc();
+        let mut secrets = self.secrets(&validated).await?;
+        let due = generate::plan(&validated, &secrets, now, &mut rand::rng())?;
+        for secret in due {
+            self.write_secret(secret, &mut secrets).await?;
+        }
+        let optional = self.optional().await?;
+        let settings = Settings {
+            service_monitors: optional.get(SERVICE_MONITOR).is_some_and(Option::is_some),
+            ..self.cluster.config.settings.clone()
+        };
+        let deployments: Vec<Deployment> = [names::ENGINE, names::API]
+            .into_iter()
+            .filter_map(|name| self.live_as("Deployment", name))
+            .collect();
+        let mut surroundings = Surroundings {
+            database_port: fetched.server.as_ref().map_or(5432, |server| server.address.port),
+            migrated: observed.migrated.clone().or_else(|| serving(&deployments)),
+            digests: digests(&contents(&secrets)),
+        };
+        let cluster = build(&validated, &settings, &surroundings).postgresql_clusters;
+        self.write_optional(&cluster, &optional, observed).await?;
+        let database = match self.database_server(&validated, fetched.server, &secrets, &optional) {
+            Ok(server) => self.databases(&validated, server, &mut secrets, &deployments, &settings).await?,
+            Err(waiting) => waiting,
+        };
+        let prepared = database == Progress::Available;
+        observed.parts.push(("Database", database));
+        if !prepared {
+            return Ok(Action::requeue(SOON));
+        }
         if observed.bundle.is_none() {
             // An engine without rules could only refuse.
             return Ok(Action::await_change());
         }
-        let progress = self.apply(resources).await?;
+        surroundings.digests = digests(&contents(&secrets));
+        let mut resources = build(&validated, &settings, &surroundings);
+        let migrations = self.jobs_progress(&resources.jobs);
+        if migrations == Progress::Available {
+            observed.migrated = match validated.spec().suspend {
+                true => surroundings.migrated.clone(),
+                false => Some(migration(&validated, &settings)),
+            };
+            surroundings.migrated.clone_from(&observed.migrated);
+            resources = build(&validated, &settings, &surroundings);
+        }
+        observed.parts.push(("Migrations", migrations));
+        let progress = self.apply(resources, &optional, observed).await?;
         observed.parts.extend(progress);
+        observed.suspended = validated.spec().suspend
+            && deployments
+                .iter()
+                .all(|live| live.status.as_ref().is_none_or(|status| status.replicas.unwrap_or(0) == 0));
         let waiting = observed.parts.iter().any(|(_, progress)| *progress != Progress::Available);
         Ok(Action::requeue(if waiting { SOON * 3 } else { RESYNC }))
     }
@@ -190,7 +276,8 @@ impl Work<'_> {
             Some(managed) => self.server(&managed.server_ref.name).await?,
             None => None,
         };
-        let fetched = Fetched { server, older_tenants };
+        let fetched =
+            Fetched { server, older_tenants, release: self.cluster.config.settings.version.clone() };
         let dereferenced = dereference(self.tenant, &fetched);
         Ok((fetched, dereferenced))
     }
@@ -204,140 +291,235 @@ impl Work<'_> {
         if secret.labels().get(SERVER_LABEL).map(String::as_str) != Some("true") {
             return Ok(None);
         }
-        let url = secret.data.as_ref().and_then(|data| data.get("url"));
-        let parsed = url
-            .and_then(|ByteString(bytes)| std::str::from_utf8(bytes).ok())
-            .and_then(|url| url.trim().parse::<PgConnectOptions>().ok());
-        Ok(parsed.map(|options| DatabaseServer {
-            address: Server { host: options.get_host().to_owned(), port: options.get_port() },
-            options,
-        }))
+        let url = generate::content(&secret).remove("url").ok_or(DatabaseError::Address)?;
+        let url = Zeroizing::new(url.trim().to_owned());
+        Ok(Some(DatabaseServer { address: Server::of(&url)?, url }))
     }
 
-    /// Makes the keys that are absent and renews the certificates that are due.
-    async fn keys(&self, validated: &Validated, server: &DatabaseServer) -> Result<Secrets, Error> {
+    /// The Secrets that the tenant uses, as far as they are there.
+    async fn secrets(&self, validated: &Validated) -> Result<Vec<Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        let mut objects = BTreeMap::new();
-        for reference in secrets(validated) {
-            let found = api.get_opt(&reference.name).await.map_err(Error::api("reading a Secret"))?;
-            objects.insert(reference.name, found);
+        let mut found = Vec::new();
+        for name in secret_names(validated) {
+            found.extend(api.get_opt(&name).await.map_err(Error::api("reading a Secret"))?);
         }
-        let existing: Secrets = objects
-            .iter()
-            .filter_map(|(name, object)| Some((name.clone(), content(object.as_ref()?))))
-            .collect();
-        let made = generate(
-            &self.namespace,
-            &validated.spec().auth.bootstrap_admin.password_secret_ref,
-            &existing,
-            &server.address,
-            OffsetDateTime::now_utc(),
-            &mut rand::rng(),
-        )?;
-        for (name, content) in &made {
-            let there = objects.get(name).and_then(Option::as_ref);
-            let mut secret = Secret {
-                metadata: ObjectMeta {
-                    name: Some(name.clone()),
-                    namespace: Some(self.namespace.clone()),
-                    labels: Some(self.labels(name)),
-                    ..ObjectMeta::default()
-                },
-                data: Some(
-                    content
-                        .iter()
-                        .map(|(key, value)| (key.clone(), ByteString(value.as_bytes().to_vec())))
-                        .collect(),
-                ),
-                ..Secret::default()
-            };
-            // Never applied again: made once when absent, renewed at the version that was read.
-            let written = match there {
-                None => api.create(&PostParams::default(), &secret).await,
-                Some(there) => {
-                    secret.metadata = there.metadata.clone();
-                    secret.type_.clone_from(&there.type_);
-                    api.replace(name, &PostParams::default(), &secret).await
+        Ok(found)
+    }
+
+    /// Never applied: created when absent, replaced at the version that was read.
+    async fn write_secret(&self, secret: Secret, known: &mut Vec<Secret>) -> Result<(), Error> {
+        let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let parameters =
+            PostParams { field_manager: Some(SECRET_MANAGER.to_owned()), ..PostParams::default() };
+        let written = match secret.metadata.resource_version {
+            None => api.create(&parameters, &secret).await,
+            Some(_) => api.replace(&secret.name_any(), &parameters, &secret).await,
+        };
+        match written {
+            Ok(written) => {
+                known.retain(|one| one.metadata.name != written.metadata.name);
+                known.push(written);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                Err(Error::NotReady("somebody else wrote a Secret"))
+            }
+            Err(error) => Err(Error::api("writing a Secret")(error)),
+        }
+    }
+
+    /// The server on which the operator makes the tenant's databases; `None` where the platform team made them. Or what
+    /// it waits for.
+    fn database_server(
+        &self,
+        validated: &Validated,
+        managed: Option<DatabaseServer>,
+        secrets: &[Secret],
+        optional: &Optional,
+    ) -> Result<Option<DatabaseServer>, Progress> {
+        match validated.spec().database.r#type {
+            DatabaseType::Managed => Ok(managed),
+            DatabaseType::Existing => {
+                let there: BTreeSet<String> = secrets.iter().map(ResourceExt::name_any).collect();
+                match secret_names(validated).into_iter().find(|name| !there.contains(name)) {
+                    None => Ok(None),
+                    Some(name) => Err(Progress::Progressing(format!("there is no Secret {name} yet"))),
                 }
-            };
-            match written {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                    return Err(Error::NotReady("somebody else wrote a Secret"));
-                }
-                Err(error) => return Err(Error::api("writing a Secret")(error)),
+            }
+            DatabaseType::CloudNativePg => {
+                let live = optional.get(POSTGRESQL_CLUSTER).and_then(Option::as_ref);
+                let ready = live
+                    .into_iter()
+                    .flat_map(|(_, objects)| objects)
+                    .filter(|object| object.name_any() == names::DATABASE)
+                    .any(|object| {
+                        let ready = object.data.pointer("/status/readyInstances");
+                        ready.and_then(serde_json::Value::as_i64).is_some_and(|ready| ready > 0)
+                    });
+                let contents = contents(secrets);
+                database::cloud_native_pg(&self.namespace, contents.get(names::DATABASE_ADMINISTRATOR))
+                    .filter(|_| ready)
+                    .map(|(address, url)| Some(DatabaseServer { address, url }))
+                    .ok_or_else(|| Progress::Progressing("CloudNativePG starts the cluster".to_owned()))
             }
         }
-        let mut all = existing;
-        all.extend(made);
-        Ok(all)
     }
 
-    fn labels(&self, name: &str) -> BTreeMap<String, String> {
-        [
-            ("app.kubernetes.io/name", name),
-            ("app.kubernetes.io/part-of", "novacrm"),
-            ("app.kubernetes.io/managed-by", "novacrm-operator"),
-            ("novacrm.io/tenant", &self.namespace),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
-    }
-
-    /// Prepares the databases, when this process has not done so for these passwords and this server.
-    async fn databases(&self, server: &DatabaseServer, secrets: &Secrets) -> Result<(), Error> {
-        let urls = secrets.get(names::DATABASE);
-        let passwords = Passwords::keep_or_make(urls, &mut rand::rng());
-        let mut hasher = Sha256::new();
-        for (key, value) in urls.into_iter().flatten() {
+    /// Brings databases, roles and logins to where they should be, then the Secret that says how they are reached. What
+    /// this process did already for the same server and logins is not done again.
+    async fn databases(
+        &self,
+        validated: &Validated,
+        server: Option<DatabaseServer>,
+        secrets: &mut Vec<Secret>,
+        deployments: &[Deployment],
+        settings: &Settings,
+    ) -> Result<Progress, Error> {
+        let (Some(server), Some(days)) = (server, validated.spec().database.rotate_after_days()) else {
+            return Ok(Progress::Available);
+        };
+        let all = contents(secrets);
+        let rolled_out = self.uses_logins(validated, settings, &all, deployments);
+        let Prepared { plan, secret, step } = database::prepare(
+            validated.identity(),
+            &server.address,
+            all.get(names::DATABASE),
+            time::Duration::days(days.into()),
+            rolled_out,
+            OffsetDateTime::now_utc(),
+            &mut rand::rng(),
+        );
+        let mut hasher = Sha256::new_with_prefix(server.url.as_bytes());
+        for (key, value) in &secret {
             hasher.update(key);
             hasher.update(value.as_bytes());
         }
         let wanted: [u8; 32] = hasher.finalize().into();
         let done = |map: &BTreeMap<String, [u8; 32]>| map.get(&self.namespace) == Some(&wanted);
         if done(&self.cluster.provisioned.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(());
+            return Ok(Progress::Available);
         }
-        database::provision(&server.options, &self.namespace, &passwords).await?;
+        let outcome = database::ensure_databases(&server.url, &plan).await?;
+        tracing::info!(namespace = self.namespace, ?step, ?outcome, "databases");
+        if all.get(names::DATABASE) != Some(&secret) {
+            let there = secrets.iter().find(|one| one.metadata.name.as_deref() == Some(names::DATABASE));
+            let object = generate::write(validated, names::DATABASE, secret, there);
+            self.write_secret(object, secrets).await?;
+        }
         let mut map = self.cluster.provisioned.lock().unwrap_or_else(PoisonError::into_inner);
         map.insert(self.namespace.clone(), wanted);
+        Ok(Progress::Available)
+    }
+
+    /// Whether every pod was made with the logins that the Secret has now.
+    fn uses_logins(
+        &self,
+        validated: &Validated,
+        settings: &Settings,
+        secrets: &Secrets,
+        live: &[Deployment],
+    ) -> bool {
+        let digest = |deployment: &Deployment| {
+            let template = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+            template.annotations.as_ref()?.get(SECRETS_DIGEST).cloned()
+        };
+        let surroundings = Surroundings { digests: digests(secrets), ..Surroundings::default() };
+        let wanted = build_all(validated, settings, &surroundings).deployments;
+        live.iter().all(|live| {
+            let wanted = wanted.iter().find(|wanted| wanted.metadata.name == live.metadata.name);
+            is_rolled_out(live) && wanted.is_some_and(|wanted| digest(wanted) == digest(live))
+        })
+    }
+
+    /// Kinds that a cluster may lack, with the tenant's objects of each; `None` for a kind that this cluster has not, or
+    /// that the operator may not use. They are few and seldom, so they are listed and not watched.
+    async fn optional(&self) -> Result<Optional, Error> {
+        let mut kinds = Optional::new();
+        for resource in optional_kinds() {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
+            let found = match api.list(&ListParams::default().labels(super::MANAGED)).await {
+                Ok(list) => Some((resource.clone(), list.items)),
+                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_forbidden() => None,
+                Err(error) => return Err(Error::api("reading objects of an optional kind")(error)),
+            };
+            kinds.insert(resource.kind, found);
+        }
+        Ok(kinds)
+    }
+
+    async fn write_optional(
+        &self,
+        objects: &[DynamicObject],
+        optional: &Optional,
+        observed: &mut Observation,
+    ) -> Result<(), Error> {
+        for object in objects {
+            let Some(types) = &object.types else { continue };
+            let Some((resource, live)) = optional.get(&types.kind).and_then(Option::as_ref) else {
+                let why = format!(
+                    "this cluster has no {} ({}), or the operator may not use it",
+                    types.kind, types.api_version
+                );
+                observed.parts.push(("Objects", Progress::Blocked(REASON_MISSING_API, why)));
+                continue;
+            };
+            let live = live.iter().find(|live| live.metadata.name == object.metadata.name);
+            let desired = Desired::dynamic(resource.clone(), object.clone());
+            desired.apply(&self.cluster.client, live, MANAGER).await?;
+        }
         Ok(())
     }
 
-    /// Writes what differs, in the order in which it is needed, and deletes what is no longer built. Deployments wait
-    /// for the Jobs that prepare their databases.
-    async fn apply(&self, resources: Resources) -> Result<Vec<(&'static str, Progress)>, Error> {
+    /// Writes what differs, in the order in which it is needed, and deletes what is no longer built.
+    async fn apply(
+        &self,
+        resources: Resources,
+        optional: &Optional,
+        observed: &mut Observation,
+    ) -> Result<Vec<(&'static str, Progress)>, Error> {
         let Resources {
             secrets: _,
             config_maps: _,
             service_accounts,
+            roles,
+            role_bindings,
+            // Before the databases.
+            postgresql_clusters: _,
             jobs,
             deployments,
+            horizontal_pod_autoscalers,
             services,
+            ingresses,
+            http_routes,
+            service_monitors,
             network_policies,
             pod_disruption_budgets,
         } = resources;
-        let mut first = Vec::new();
-        desired(&mut first, &service_accounts)?;
-        desired(&mut first, &network_policies)?;
-        desired(&mut first, &services)?;
-        desired(&mut first, &pod_disruption_budgets)?;
-        desired(&mut first, &jobs)?;
-        let mut last = Vec::new();
-        desired(&mut last, &deployments)?;
-        for object in &first {
+        let mut objects = Vec::new();
+        desired(&mut objects, &service_accounts)?;
+        desired(&mut objects, &roles)?;
+        desired(&mut objects, &role_bindings)?;
+        desired(&mut objects, &network_policies)?;
+        desired(&mut objects, &services)?;
+        desired(&mut objects, &pod_disruption_budgets)?;
+        desired(&mut objects, &jobs)?;
+        desired(&mut objects, &deployments)?;
+        desired(&mut objects, &horizontal_pod_autoscalers)?;
+        desired(&mut objects, &ingresses)?;
+        for object in &objects {
             self.write(object).await?;
         }
-        let prepared = self.jobs_progress(&jobs);
-        if prepared == Progress::Available {
-            for object in &last {
-                self.write(object).await?;
-            }
-        }
-        let wanted: BTreeSet<(String, String)> =
-            first.iter().chain(&last).map(|object| (object.resource.kind.clone(), object.name())).collect();
-        self.prune(&wanted).await?;
-        let mut progress = vec![("Migrations", prepared)];
+        let others = [http_routes, service_monitors].concat();
+        self.write_optional(&others, optional, observed).await?;
+        let mut wanted: BTreeSet<(String, String)> =
+            objects.iter().map(|object| (object.resource.kind.clone(), object.name())).collect();
+        wanted.extend(others.iter().map(|object| {
+            let kind = object.types.as_ref().map(|types| types.kind.clone());
+            (kind.unwrap_or_default(), object.name_any())
+        }));
+        self.prune(&wanted, optional).await?;
+        let mut progress = Vec::new();
         for (part, name) in [("Engine", names::ENGINE), ("Api", names::API)] {
             progress.push((part, self.deployment_progress(name)));
         }
@@ -370,20 +552,45 @@ impl Work<'_> {
         serde_json::to_value(object.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
     }
 
-    async fn prune(&self, wanted: &BTreeSet<(String, String)>) -> Result<(), Error> {
+    async fn prune(&self, wanted: &BTreeSet<(String, String)>, optional: &Optional) -> Result<(), Error> {
+        for (resource, live) in self.superfluous(wanted, optional) {
+            apply::delete(&self.cluster.client, &resource, &live).await?;
+        }
+        Ok(())
+    }
+
+    /// What was built for this tenant once and is no longer.
+    fn superfluous(
+        &self,
+        wanted: &BTreeSet<(String, String)>,
+        optional: &Optional,
+    ) -> Vec<(ApiResource, DynamicObject)> {
         let uid = self.tenant.uid().unwrap_or_default();
-        for (kind, (resource, index)) in &self.cluster.owned {
+        let is_superfluous = |resource: &ApiResource, live: &DynamicObject| {
+            let ours = live.namespace().as_deref() == Some(&self.namespace)
+                && live.owner_references().iter().any(|owner| owner.uid == uid);
+            let name = live.name_any();
+            let rules = name == names::BUNDLE || name == names::BUNDLE_PREVIOUS;
+            // What a Job wrote is kept for a day; then it deletes itself.
+            let done = resource.kind == "Job" && live.data.pointer("/status/completionTime").is_some();
+            ours && !rules && !done && !wanted.contains(&(resource.kind.clone(), name))
+        };
+        let mut found = Vec::new();
+        for (resource, index) in self.cluster.owned.values() {
             for live in index.all() {
-                let ours = live.namespace().as_deref() == Some(&self.namespace)
-                    && live.owner_references().iter().any(|owner| owner.uid == uid);
-                let name = live.name_any();
-                let rules = name == names::BUNDLE || name == names::BUNDLE_PREVIOUS;
-                if ours && !rules && !wanted.contains(&(kind.clone(), name)) {
-                    apply::delete(&self.cluster.client, resource, &live).await?;
+                if is_superfluous(resource, &live) {
+                    found.push((resource.clone(), DynamicObject::clone(&live)));
                 }
             }
         }
-        Ok(())
+        for (resource, objects) in optional.values().flatten() {
+            for live in objects {
+                if is_superfluous(resource, live) {
+                    found.push((resource.clone(), live.clone()));
+                }
+            }
+        }
+        found
     }
 
     fn jobs_progress(&self, jobs: &[Job]) -> Progress {
@@ -410,7 +617,10 @@ impl Work<'_> {
 
     fn deployment_progress(&self, name: &str) -> Progress {
         let Some(deployment) = self.live_as::<Deployment>("Deployment", name) else {
-            return Progress::Progressing("it waits for the databases".to_owned());
+            return match self.tenant.spec.suspend {
+                true => Progress::Available,
+                false => Progress::Progressing("it waits for the databases".to_owned()),
+            };
         };
         let status = deployment.status.unwrap_or_default();
         let wanted = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
@@ -443,13 +653,9 @@ where
     Ok(())
 }
 
-/// What a Secret holds, as text; keys with other content are left out.
-fn content(secret: &Secret) -> Content {
-    let data = secret.data.iter().flatten();
-    data.filter_map(|(key, ByteString(bytes))| {
-        Some((key.clone(), Zeroizing::new(std::str::from_utf8(bytes).ok()?.to_owned())))
-    })
-    .collect()
+/// What Secrets hold, by name.
+fn contents(secrets: &[Secret]) -> Secrets {
+    secrets.iter().map(|secret| (secret.name_any(), generate::content(secret))).collect()
 }
 
 impl Cluster {

@@ -1,5 +1,8 @@
-//! A validated tenant in, the Kubernetes objects that run it out. Pure: no client, no clock, no randomness, so
-//! equal input is equal output, byte for byte.
+//! A validated tenant and what is known of its surroundings in, the Kubernetes objects that run it out. Pure: no
+//! client, no clock, no randomness, so equal input is equal output, byte for byte.
+//!
+//! A new release is migrated to first: while its Jobs have not succeeded, the Deployments keep the release that was
+//! migrated to last, and a tenant that was never migrated has none. A failed migration so changes nothing that serves.
 //!
 //! The same objects are applied to a cluster, printed by `render` and run as processes by `up`.
 
@@ -7,16 +10,21 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
+use k8s_openapi::api::autoscaling::v2::{
+    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
+    MetricTarget, ResourceMetricSource,
+};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
-    HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-    SecretKeySelector, SecretVolumeSource, SecurityContext, Service, ServiceAccount, ServicePort,
-    ServiceSpec, TopologySpreadConstraint, Volume, VolumeMount,
+    HTTPGetAction, Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Service,
+    ServiceAccount, ServicePort, ServiceSpec, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicySpec,
+    HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
+    IngressSpec, IngressTLS, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule,
+    NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, ServiceBackendPort,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
@@ -24,9 +32,16 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource;
-use novacrm_crds::CrmTenant;
-use novacrm_crds::crm_tenant::Workload;
+use kube::core::{DynamicObject, TypeMeta};
+use novacrm_crds::crm_tenant::{
+    Autoscaling, DatabaseType, ExposureType, GatewayExposure, IngressExposure, Migrated, Workload,
+};
+use novacrm_crds::{CrmTenant, SecretKeyReference};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+use crate::crm_tenant::database::ADMINISTRATOR;
+use crate::crm_tenant::generate::{Digests, TENANT_ID};
 use crate::crm_tenant::validate::{Bundles, Validated};
 use crate::crm_tenant::{ADMIN_PORT, API_PORT, ENGINE_PORT, IMAGE_STATIC_DIR, names};
 
@@ -40,22 +55,28 @@ pub const INGRESS_LABEL: &str = "novacrm.io/ingress";
 /// Namespaces with this label (value `true`) may read metrics.
 pub const MONITORING_LABEL: &str = "novacrm.io/monitoring";
 
-/// What the operator knows beyond the manifests.
+/// Pod annotation that changes when a Secret changes that the pod reads at its start.
+pub const SECRETS_DIGEST: &str = "novacrm.io/secrets-digest";
+/// How long a pod goes on serving after it was told to end, until no router sends it requests any more.
+const DRAIN_SECONDS: i64 = 5;
+/// From then on: the servers give requests under way ten seconds.
+const GRACE_SECONDS: i64 = DRAIN_SECONDS + 10 + 5;
+
+/// What the operator knows beyond the manifests; the same for all tenants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Registry and path before the names of the images; none when they are on the nodes.
     pub image_repository: Option<String>,
-    /// Version of the images, that of the operator.
+    /// Release of the CRM for tenants that name none: that of the operator.
     pub version: String,
     /// Namespace the operator runs in.
     pub operator_namespace: String,
-    /// TCP port of the tenants' PostgreSQL server.
-    pub database_port: u16,
+    /// Whether this cluster has the kind `ServiceMonitor` (`monitoring.coreos.com/v1`).
+    pub service_monitors: bool,
 }
 
 impl Settings {
-    fn image(&self, name: &str) -> String {
-        let version = &self.version;
+    fn image(&self, name: &str, version: &str) -> String {
         match &self.image_repository {
             Some(repository) => format!("{repository}/{name}:{version}"),
             None => format!("{name}:{version}"),
@@ -69,8 +90,25 @@ impl Default for Settings {
             image_repository: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operator_namespace: "novacrm-system".to_owned(),
-            database_port: 5432,
+            service_monitors: false,
         }
+    }
+}
+
+/// What is known of one tenant's surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// TCP port of the server of a `managed` database.
+    pub database_port: u16,
+    /// What the databases were migrated to last: `status.migrated`, or [`serving`] when that was lost.
+    pub migrated: Option<Migrated>,
+    /// Digests of the Secrets in [`secret_names`].
+    pub digests: Digests,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { database_port: 5432, migrated: None, digests: Digests::new() }
     }
 }
 
@@ -97,48 +135,134 @@ pub struct Resources {
     pub roles: Vec<Role>,
     /// Who may.
     pub role_bindings: Vec<RoleBinding>,
-    /// Preparations of the databases, done before the Deployments start.
+    /// The tenant's own PostgreSQL (`Cluster` of `postgresql.cnpg.io/v1`); it outlives the tenant.
+    pub postgresql_clusters: Vec<DynamicObject>,
+    /// Preparations of the databases; none once they have succeeded ([`migration`]).
     pub jobs: Vec<Job>,
-    /// What runs.
+    /// What runs; none until the first migration has succeeded.
     pub deployments: Vec<Deployment>,
+    /// How many of it run, by load. Such a Deployment has no `replicas`.
+    pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
     /// How it is reached.
     pub services: Vec<Service>,
+    /// How browsers reach it: through an ingress controller,
+    pub ingresses: Vec<Ingress>,
+    /// or a gateway (`HTTPRoute` of `gateway.networking.k8s.io/v1`).
+    pub http_routes: Vec<DynamicObject>,
+    /// Where Prometheus finds its metrics (`ServiceMonitor` of `monitoring.coreos.com/v1`).
+    pub service_monitors: Vec<DynamicObject>,
     /// By whom it may be reached.
     pub network_policies: Vec<NetworkPolicy>,
     /// How much of it may be away.
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
 }
 
-/// Builds all objects of a tenant.
+/// Builds the objects of a tenant as they should be now.
 #[must_use]
-pub fn build(tenant: &Validated, settings: &Settings) -> Resources {
-    let builder = Builder { tenant, settings };
+pub fn build(tenant: &Validated, settings: &Settings, surroundings: &Surroundings) -> Resources {
+    let builder = Builder { tenant, settings, surroundings };
     let engine = builder.engine();
     let api = builder.api();
     let workloads = [&engine, &api];
+    let suspended = tenant.spec().suspend;
+    let pending = surroundings.migrated.as_ref() != Some(&builder.migration());
+    let running: Vec<&Part<'_>> = workloads.into_iter().filter(|_| !suspended).collect();
     Resources {
         secrets: secrets(tenant),
         config_maps: bundle_config_maps(tenant.tenant(), tenant.bundle(), settings),
         service_accounts: workloads.map(|part| builder.service_account(part)).into(),
         roles: vec![builder.engine_role()],
         role_bindings: vec![builder.engine_role_binding()],
-        jobs: vec![builder.job(&builder.engine_migration()), builder.job(&builder.api_migration())],
-        deployments: workloads.map(|part| builder.deployment(part)).into(),
+        postgresql_clusters: builder.postgresql_cluster().into_iter().collect(),
+        jobs: if pending && !suspended { builder.jobs() } else { Vec::new() },
+        deployments: match surroundings.migrated {
+            Some(_) => workloads.map(|part| builder.deployment(part)).into(),
+            None => Vec::new(),
+        },
+        horizontal_pod_autoscalers: running.iter().filter_map(|part| builder.autoscaler(part)).collect(),
         services: workloads.map(|part| builder.service(part)).into(),
+        ingresses: builder.ingress().into_iter().collect(),
+        http_routes: builder.http_route().into_iter().collect(),
+        service_monitors: workloads.iter().filter_map(|part| builder.service_monitor(part)).collect(),
         network_policies: builder.network_policies(),
-        pod_disruption_budgets: workloads.iter().filter_map(|part| builder.disruption_budget(part)).collect(),
+        pod_disruption_budgets: running.iter().filter_map(|part| builder.disruption_budget(part)).collect(),
     }
+}
+
+/// Builds all objects of a tenant at once, for those who run the Jobs before they start what the Deployments describe,
+/// or only show them.
+#[must_use]
+pub fn build_all(tenant: &Validated, settings: &Settings, surroundings: &Surroundings) -> Resources {
+    let migrated = Some(migration(tenant, settings));
+    let done = Surroundings { migrated, ..surroundings.clone() };
+    let jobs = match tenant.spec().suspend {
+        true => Vec::new(),
+        false => Builder { tenant, settings, surroundings: &done }.jobs(),
+    };
+    Resources { jobs, ..build(tenant, settings, &done) }
+}
+
+/// The migration that the tenant needs: to be written to `status.migrated` when all of [`Resources::jobs`] have
+/// succeeded, and not before.
+#[must_use]
+pub fn migration(tenant: &Validated, settings: &Settings) -> Migrated {
+    Builder { tenant, settings, surroundings: &Surroundings::default() }.migration()
+}
+
+/// What a tenant was migrated to, as its Deployments show it: for a tenant that has lost its status. The Jobs are run
+/// once more, which changes nothing in databases that are up to date, while the release goes on that serves.
+#[must_use]
+pub fn serving(deployments: &[Deployment]) -> Option<Migrated> {
+    let api =
+        deployments.iter().find(|deployment| deployment.metadata.name.as_deref() == Some(names::API))?;
+    let version = api.metadata.labels.as_ref()?.get(VERSION_LABEL)?.clone();
+    Some(Migrated { version, digest: String::new() })
+}
+
+/// Whether a Deployment runs what it was told last and nothing else: as `kubectl rollout status` has it, and no pod of a
+/// former template is still ending where the API server counts those (Kubernetes 1.35).
+#[must_use]
+pub fn is_rolled_out(deployment: &Deployment) -> bool {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let Some(status) = &deployment.status else { return false };
+    status.observed_generation >= deployment.metadata.generation
+        && status.updated_replicas.unwrap_or(0) >= wanted
+        && status.replicas.unwrap_or(0) == status.updated_replicas.unwrap_or(0)
+        && status.available_replicas.unwrap_or(0) >= wanted
+        && status.terminating_replicas.unwrap_or(0) == 0
+}
+
+/// Every Secret that the tenant's processes read: those of [`secrets`], and those that the platform team made. Read them
+/// for [`crate::crm_tenant::generate::digests`], and watch them, for a change rolls what uses it.
+#[must_use]
+pub fn secret_names(tenant: &Validated) -> Vec<String> {
+    let mut names: Vec<String> = secrets(tenant).into_iter().map(|secret| secret.name).collect();
+    if let Some(existing) = &tenant.spec().database.existing {
+        for urls in [&existing.crm, &existing.audit] {
+            names.extend([&urls.url_secret_ref, &urls.migration_url_secret_ref].map(|key| key.name.clone()));
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The Secrets of a tenant and their keys.
 #[must_use]
 pub fn secrets(tenant: &Validated) -> Vec<SecretReference> {
     let tls: &[&str] = &["ca.crt", "tls.crt", "tls.key"];
-    let engine_keys: &[&str] =
-        &["audit-public.key", "audit-signing.key", "commitment.key", "fingerprint.key", "reply.key"];
+    let engine_keys: &[&str] = &[
+        "audit-public.key",
+        "audit-signing.key",
+        "commitment.key",
+        "fingerprint.key",
+        "reply.key",
+        TENANT_ID,
+    ];
     let database: &[&str] =
         &[names::API_MIGRATION_URL, names::API_URL, names::AUDIT_MIGRATION_URL, names::AUDIT_URL];
     let admin = &tenant.spec().auth.bootstrap_admin.password_secret_ref;
+    let database_type = tenant.spec().database.r#type;
     [
         (names::CA, &["ca.crt", "ca.key"] as &[&str]),
         (names::ENGINE_TLS, tls),
@@ -147,9 +271,15 @@ pub fn secrets(tenant: &Validated) -> Vec<SecretReference> {
         (names::ENGINE_KEYS, engine_keys),
         (names::API_KEYS, &["cursor.key", "idempotency.key", "token.key"]),
         (names::DATABASE, database),
+        (names::DATABASE_ADMINISTRATOR, &["password", "username"]),
         (admin.name.as_str(), &[admin.key.as_str()]),
     ]
     .into_iter()
+    .filter(|(name, _)| match *name {
+        names::DATABASE => database_type != DatabaseType::Existing,
+        names::DATABASE_ADMINISTRATOR => database_type == DatabaseType::CloudNativePg,
+        _ => true,
+    })
     .map(|(name, keys)| SecretReference {
         name: name.to_owned(),
         keys: keys.iter().map(|key| (*key).to_owned()).collect(),
@@ -186,9 +316,12 @@ pub const BUNDLE_CONFIG_MAP_PREVIOUS: &str = "NOVACRM_BUNDLE_CONFIG_MAP_PREVIOUS
 const BUNDLE_DIR: &str = "/etc/novacrm/bundle";
 const BUNDLE_PREVIOUS_DIR: &str = "/etc/novacrm/bundle-previous";
 
+const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
 struct Builder<'a> {
     tenant: &'a Validated,
     settings: &'a Settings,
+    surroundings: &'a Surroundings,
 }
 
 impl Builder<'_> {
@@ -208,7 +341,7 @@ impl Builder<'_> {
                 value(BUNDLE_CONFIG_MAP_PREVIOUS, names::BUNDLE_PREVIOUS),
                 value("NOVACRM_BUNDLE_DIR", BUNDLE_DIR),
                 value("NOVACRM_BUNDLE_PREVIOUS_DIR", BUNDLE_PREVIOUS_DIR),
-                secret_value("NOVACRM_AUDIT_DATABASE_URL", names::DATABASE, names::AUDIT_URL),
+                self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
             ],
             folders: vec![
                 Folder::Secret { name: "tls", secret: names::ENGINE_TLS, path: TLS_DIR },
@@ -250,7 +383,7 @@ impl Builder<'_> {
                 value("NOVACRM_KEYS_DIR", KEYS_DIR),
                 value("NOVACRM_ENGINE_URL", &engine),
                 value("NOVACRM_STATIC_DIR", IMAGE_STATIC_DIR),
-                secret_value("NOVACRM_DATABASE_URL", names::DATABASE, names::API_URL),
+                self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
             ],
             folders: vec![
                 Folder::Secret { name: "tls", secret: names::API_TLS, path: TLS_DIR },
@@ -270,11 +403,7 @@ impl Builder<'_> {
             arguments: &["audit", "migrate"],
             env: vec![
                 value("NOVACRM_TENANT", self.tenant.namespace()),
-                secret_value(
-                    "NOVACRM_AUDIT_MIGRATION_DATABASE_URL",
-                    names::DATABASE,
-                    names::AUDIT_MIGRATION_URL,
-                ),
+                self.database_url("NOVACRM_AUDIT_MIGRATION_DATABASE_URL", names::AUDIT_MIGRATION_URL),
             ],
             folders: Vec::new(),
             token: false,
@@ -299,7 +428,7 @@ impl Builder<'_> {
                 value("NOVACRM_BOOTSTRAP_ADMIN_NAME", &admin.display_name),
                 secret_value("NOVACRM_BOOTSTRAP_ADMIN_PASSWORD", &password.name, &password.key),
                 value("NOVACRM_DEMO_DATA", if spec.demo_data { "true" } else { "false" }),
-                secret_value("NOVACRM_MIGRATION_DATABASE_URL", names::DATABASE, names::API_MIGRATION_URL),
+                self.database_url("NOVACRM_MIGRATION_DATABASE_URL", names::API_MIGRATION_URL),
             ],
             folders: Vec::new(),
             token: false,
@@ -308,12 +437,26 @@ impl Builder<'_> {
         }
     }
 
-    fn labels(&self, name: &str) -> BTreeMap<String, String> {
-        labels(self.tenant.namespace(), name, self.settings)
+    /// The release that serves, or will serve first.
+    fn serving(&self) -> &str {
+        self.surroundings.migrated.as_ref().map_or(self.tenant.version(), |migrated| &migrated.version)
+    }
+
+    /// An address of a database, out of the Secret that the operator made or the platform team named.
+    fn database_url(&self, variable: &str, key: &str) -> EnvVar {
+        let existing = self.tenant.spec().database.existing.as_ref();
+        let SecretKeyReference { name, key } = match (existing, key) {
+            (None, _) => return secret_value(variable, names::DATABASE, key),
+            (Some(existing), names::API_URL) => &existing.crm.url_secret_ref,
+            (Some(existing), names::API_MIGRATION_URL) => &existing.crm.migration_url_secret_ref,
+            (Some(existing), names::AUDIT_MIGRATION_URL) => &existing.audit.migration_url_secret_ref,
+            (Some(existing), _) => &existing.audit.url_secret_ref,
+        };
+        secret_value(variable, name, key)
     }
 
     fn metadata(&self, name: &str) -> ObjectMeta {
-        metadata(self.tenant.tenant(), name, self.settings)
+        metadata(self.tenant.tenant(), name, self.serving())
     }
 
     fn service_account(&self, part: &Part<'_>) -> ServiceAccount {
@@ -359,24 +502,51 @@ impl Builder<'_> {
         }
     }
 
-    fn job(&self, part: &Part<'_>) -> Job {
-        Job {
-            metadata: self.metadata(part.name),
-            spec: Some(JobSpec {
-                backoff_limit: Some(6),
-                active_deadline_seconds: Some(900),
-                template: self.pod(part, Some("OnFailure")),
-                ..JobSpec::default()
-            }),
-            ..Job::default()
-        }
+    /// Both Jobs, for the release that is wanted.
+    fn jobs(&self) -> Vec<Job> {
+        [self.engine_migration(), self.api_migration()].iter().map(|part| self.job(part).0).collect()
+    }
+
+    fn migration(&self) -> Migrated {
+        let digests = [self.engine_migration(), self.api_migration()].map(|part| self.job(&part).1);
+        Migrated { version: self.tenant.version().to_owned(), digest: digests.join("-") }
+    }
+
+    /// A Job and the digest of what it does. A Job's template cannot be changed, so the name says what is in it; and a
+    /// Job that has gone is not missed, because what it did is in the status.
+    fn job(&self, part: &Part<'_>) -> (Job, String) {
+        let version = self.tenant.version();
+        let spec = JobSpec {
+            backoff_limit: Some(6),
+            active_deadline_seconds: Some(900),
+            ttl_seconds_after_finished: Some(24 * 3600),
+            // A pod that failed stays, and with it its log.
+            template: self.pod(part, version, Some("Never"), None),
+            ..JobSpec::default()
+        };
+        // Objects of ours can be written as JSON.
+        let digest = hex::encode(Sha256::digest(serde_json::to_vec(&spec).unwrap_or_default()));
+        let digest: String = digest.chars().take(8).collect();
+        let slug: String = version
+            .chars()
+            .take(20)
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' })
+            .collect();
+        let mut metadata = self.metadata(part.name);
+        metadata.name = Some(format!("{}-{slug}-{digest}", part.name));
+        metadata.labels = Some(labels(self.tenant.namespace(), part.name, version));
+        (Job { metadata, spec: Some(spec), ..Job::default() }, digest)
     }
 
     fn deployment(&self, part: &Part<'_>) -> Deployment {
         Deployment {
             metadata: self.metadata(part.name),
             spec: Some(DeploymentSpec {
-                replicas: Some(part.size.replicas),
+                replicas: match (self.tenant.spec().suspend, &part.size.autoscaling) {
+                    (true, _) => Some(0),
+                    (false, Some(_)) => None,
+                    (false, None) => Some(part.size.replicas),
+                },
                 selector: matching(selector(part.name)),
                 strategy: Some(DeploymentStrategy {
                     type_: Some("RollingUpdate".to_owned()),
@@ -386,14 +556,36 @@ impl Builder<'_> {
                     }),
                 }),
                 revision_history_limit: Some(3),
-                template: self.pod(part, None),
+                template: self.pod(part, self.serving(), None, self.secrets_digest(part)),
                 ..DeploymentSpec::default()
             }),
             ..Deployment::default()
         }
     }
 
-    fn pod(&self, part: &Part<'_>, restart: Option<&str>) -> PodTemplateSpec {
+    /// Digest of the Secrets that a process reads at its start. Certificates are not among them: those it rereads.
+    fn secrets_digest(&self, part: &Part<'_>) -> Option<String> {
+        let folders = part.folders.iter().filter_map(|folder| match folder {
+            Folder::Secret { secret, path, .. } if *path != TLS_DIR => Some(*secret),
+            _ => None,
+        });
+        let whole = folders.filter_map(|secret| self.surroundings.digests.get(secret)).flatten();
+        let keys = part.env.iter().filter_map(|variable| {
+            let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+            self.surroundings.digests.get(&key.name)?.get_key_value(&key.key)
+        });
+        let mut all: Vec<&str> = whole.chain(keys).map(|(_, digest)| digest.as_str()).collect();
+        all.sort_unstable();
+        (!all.is_empty()).then(|| hex::encode(Sha256::digest(all.concat())))
+    }
+
+    fn pod(
+        &self,
+        part: &Part<'_>,
+        version: &str,
+        restart: Option<&str>,
+        secrets_digest: Option<String>,
+    ) -> PodTemplateSpec {
         let spread = part.port.map(|_| {
             vec![TopologySpreadConstraint {
                 max_skew: 1,
@@ -404,7 +596,12 @@ impl Builder<'_> {
             }]
         });
         PodTemplateSpec {
-            metadata: Some(ObjectMeta { labels: Some(self.labels(part.name)), ..ObjectMeta::default() }),
+            metadata: Some(ObjectMeta {
+                labels: Some(labels(self.tenant.namespace(), part.name, version)),
+                annotations: secrets_digest
+                    .map(|digest| BTreeMap::from([(SECRETS_DIGEST.to_owned(), digest)])),
+                ..ObjectMeta::default()
+            }),
             spec: Some(PodSpec {
                 automount_service_account_token: Some(part.token),
                 enable_service_links: Some(false),
@@ -418,10 +615,9 @@ impl Builder<'_> {
                     seccomp_profile: Some(runtime_default()),
                     ..PodSecurityContext::default()
                 }),
-                // The servers give requests under way ten seconds.
-                termination_grace_period_seconds: Some(20),
+                termination_grace_period_seconds: Some(GRACE_SECONDS),
                 topology_spread_constraints: spread,
-                containers: vec![self.container(part)],
+                containers: vec![self.container(part, version)],
                 volumes: (!part.folders.is_empty())
                     .then(|| part.folders.iter().map(Folder::volume).collect()),
                 ..PodSpec::default()
@@ -429,7 +625,7 @@ impl Builder<'_> {
         }
     }
 
-    fn container(&self, part: &Part<'_>) -> Container {
+    fn container(&self, part: &Part<'_>, version: &str) -> Container {
         let ports = part.port.map(|(name, port)| {
             [(name, port), ("admin", ADMIN_PORT)]
                 .map(|(name, port)| ContainerPort {
@@ -442,10 +638,18 @@ impl Builder<'_> {
         let serves = part.port.is_some();
         Container {
             name: part.name.to_owned(),
-            image: Some(self.settings.image(part.image)),
+            image: Some(self.settings.image(part.image, version)),
             args: Some(part.arguments.iter().map(|argument| (*argument).to_owned()).collect()),
             env: Some(part.env.clone()),
             ports,
+            // The address leaves the Services when the pod is told to end, and routers learn of it a little later.
+            lifecycle: serves.then(|| Lifecycle {
+                pre_stop: Some(LifecycleHandler {
+                    sleep: Some(SleepAction { seconds: DRAIN_SECONDS }),
+                    ..LifecycleHandler::default()
+                }),
+                ..Lifecycle::default()
+            }),
             startup_probe: serves.then(|| probe("/healthz", 1, 60)),
             readiness_probe: serves.then(|| probe("/readyz", 2, 2)),
             liveness_probe: serves.then(|| probe("/healthz", 10, 3)),
@@ -481,7 +685,8 @@ impl Builder<'_> {
     }
 
     fn disruption_budget(&self, part: &Part<'_>) -> Option<PodDisruptionBudget> {
-        (part.size.replicas > 1).then(|| PodDisruptionBudget {
+        let most = part.size.autoscaling.as_ref().map_or(part.size.replicas, |scaling| scaling.max_replicas);
+        (most > 1).then(|| PodDisruptionBudget {
             metadata: self.metadata(part.name),
             spec: Some(PodDisruptionBudgetSpec {
                 max_unavailable: Some(IntOrString::Int(1)),
@@ -492,11 +697,145 @@ impl Builder<'_> {
         })
     }
 
+    fn autoscaler(&self, part: &Part<'_>) -> Option<HorizontalPodAutoscaler> {
+        let Autoscaling { min_replicas, max_replicas, target_cpu_percent } =
+            part.size.autoscaling.as_ref()?;
+        Some(HorizontalPodAutoscaler {
+            metadata: self.metadata(part.name),
+            spec: HorizontalPodAutoscalerSpec {
+                scale_target_ref: CrossVersionObjectReference {
+                    api_version: Some("apps/v1".to_owned()),
+                    kind: "Deployment".to_owned(),
+                    name: part.name.to_owned(),
+                },
+                min_replicas: Some(*min_replicas),
+                max_replicas: *max_replicas,
+                metrics: Some(vec![MetricSpec {
+                    type_: "Resource".to_owned(),
+                    resource: Some(ResourceMetricSource {
+                        name: "cpu".to_owned(),
+                        target: MetricTarget {
+                            type_: "Utilization".to_owned(),
+                            average_utilization: Some(*target_cpu_percent),
+                            ..MetricTarget::default()
+                        },
+                    }),
+                    ..MetricSpec::default()
+                }]),
+                ..HorizontalPodAutoscalerSpec::default()
+            },
+            ..HorizontalPodAutoscaler::default()
+        })
+    }
+
+    fn ingress(&self) -> Option<Ingress> {
+        let spec = self.tenant.spec();
+        let exposure = spec.exposure.as_ref().filter(|exposure| exposure.r#type == ExposureType::Ingress)?;
+        let IngressExposure { class_name, tls_secret_name } = exposure.ingress.as_ref()?;
+        let backend = IngressBackend {
+            service: Some(IngressServiceBackend {
+                name: names::API.to_owned(),
+                port: Some(ServiceBackendPort { name: Some("http".to_owned()), number: None }),
+            }),
+            resource: None,
+        };
+        let path = HTTPIngressPath { path: Some("/".to_owned()), path_type: "Prefix".to_owned(), backend };
+        let rules = spec.hostnames.iter().map(|host| IngressRule {
+            host: Some(host.clone()),
+            http: Some(HTTPIngressRuleValue { paths: vec![path.clone()] }),
+        });
+        Some(Ingress {
+            metadata: self.metadata(names::API),
+            spec: Some(IngressSpec {
+                ingress_class_name: class_name.clone(),
+                rules: Some(rules.collect()),
+                tls: tls_secret_name.as_ref().map(|secret| {
+                    vec![IngressTLS {
+                        hosts: Some(spec.hostnames.clone()),
+                        secret_name: Some(secret.clone()),
+                    }]
+                }),
+                ..IngressSpec::default()
+            }),
+            ..Ingress::default()
+        })
+    }
+
+    fn http_route(&self) -> Option<DynamicObject> {
+        let spec = self.tenant.spec();
+        let exposure = spec.exposure.as_ref().filter(|exposure| exposure.r#type == ExposureType::Gateway)?;
+        let GatewayExposure { parent_ref } = exposure.gateway.as_ref()?;
+        let route = json!({ "spec": {
+            // The fields of the kind have the names that the Gateway API gives them.
+            "parentRefs": [parent_ref],
+            "hostnames": spec.hostnames,
+            "rules": [{ "backendRefs": [{ "name": names::API, "port": API_PORT }] }],
+        }});
+        Some(dynamic("gateway.networking.k8s.io/v1", "HTTPRoute", self.metadata(names::API), route))
+    }
+
+    fn service_monitor(&self, part: &Part<'_>) -> Option<DynamicObject> {
+        let monitor = json!({ "spec": {
+            "jobLabel": "app.kubernetes.io/name",
+            "selector": { "matchLabels": selector(part.name) },
+            // The admin port is no port of the Service: nobody but Prometheus has business there.
+            "endpoints": [{ "targetPort": "admin", "path": "/metrics" }],
+        }});
+        let metadata = self.metadata(part.name);
+        self.settings
+            .service_monitors
+            .then(|| dynamic("monitoring.coreos.com/v1", "ServiceMonitor", metadata, monitor))
+    }
+
+    /// The tenant's own PostgreSQL, with a role for the operator that is no superuser: databases and roles are made
+    /// as on any other server.
+    fn postgresql_cluster(&self) -> Option<DynamicObject> {
+        let wanted = self.tenant.spec().database.cloud_native_pg.as_ref()?;
+        let spec = without_nulls(json!({
+            "instances": wanted.instances,
+            "imageName": wanted.image_name,
+            "storage": without_nulls(json!({
+                "size": wanted.storage.size,
+                "storageClass": wanted.storage.storage_class_name,
+            })),
+            "managed": { "roles": [{
+                "name": ADMINISTRATOR,
+                "ensure": "present",
+                "comment": "The NovaCRM operator, which makes the tenant's databases and roles",
+                "login": true,
+                "createdb": true,
+                "createrole": true,
+                "passwordSecret": { "name": names::DATABASE_ADMINISTRATOR },
+            }] },
+        }));
+        let mut metadata = self.metadata(names::DATABASE);
+        metadata.owner_references = None;
+        Some(dynamic("postgresql.cnpg.io/v1", "Cluster", metadata, json!({ "spec": spec })))
+    }
+
+    /// Where the databases are, as far as this can be known.
+    fn database_egress(&self) -> NetworkPolicyEgressRule {
+        let database = &self.tenant.spec().database;
+        let (number, to) = match (&database.existing, &database.cloud_native_pg) {
+            (Some(existing), _) => (existing.port, None),
+            (None, Some(_)) => {
+                let servers = BTreeMap::from([("cnpg.io/cluster".to_owned(), names::DATABASE.to_owned())]);
+                let peer = NetworkPolicyPeer {
+                    pod_selector: Some(matching(servers)),
+                    ..NetworkPolicyPeer::default()
+                };
+                (5432, Some(vec![peer]))
+            }
+            // A policy knows no host names, so the port must do.
+            (None, None) => (self.surroundings.database_port, None),
+        };
+        NetworkPolicyEgressRule { ports: Some(vec![port("TCP", number)]), to }
+    }
+
     /// Nothing is allowed but: ingress → API, API and operator → engine, engine → Kubernetes API, all → database
     /// and name service, monitoring → metrics.
     fn network_policies(&self) -> Vec<NetworkPolicy> {
-        let database =
-            NetworkPolicyEgressRule { ports: Some(vec![port("TCP", self.settings.database_port)]), to: None };
+        let database = self.database_egress();
         let names_service = NetworkPolicyEgressRule {
             ports: Some(vec![port("UDP", 53), port("TCP", 53)]),
             to: Some(vec![namespace("kubernetes.io/metadata.name", "kube-system", None)]),
@@ -608,7 +947,7 @@ pub fn bundle_config_maps(tenant: &CrmTenant, bundles: &Bundles, settings: &Sett
         .into_iter()
         .filter_map(|(name, revision)| {
             let revision = revision?;
-            let mut metadata = metadata(tenant, name, settings);
+            let mut metadata = metadata(tenant, name, &settings.version);
             metadata.annotations = Some(BTreeMap::from([
                 ("novacrm.io/bundle-digest".to_owned(), revision.digest.clone()),
                 ("novacrm.io/bundle-sequence".to_owned(), revision.sequence.to_string()),
@@ -621,29 +960,42 @@ pub fn bundle_config_maps(tenant: &CrmTenant, bundles: &Bundles, settings: &Sett
 }
 
 /// What every object of a tenant says of itself. Secrets and databases have no owner: they outlive the tenant.
-fn metadata(tenant: &CrmTenant, name: &str, settings: &Settings) -> ObjectMeta {
+fn metadata(tenant: &CrmTenant, name: &str, version: &str) -> ObjectMeta {
     let namespace = tenant.metadata.namespace.clone().unwrap_or_default();
     ObjectMeta {
         name: Some(name.to_owned()),
-        labels: Some(labels(&namespace, name, settings)),
+        labels: Some(labels(&namespace, name, version)),
         namespace: Some(namespace),
         owner_references: tenant.controller_owner_ref(&()).map(|owner| vec![owner]),
         ..ObjectMeta::default()
     }
 }
 
-fn labels(namespace: &str, name: &str, settings: &Settings) -> BTreeMap<String, String> {
+fn labels(namespace: &str, name: &str, version: &str) -> BTreeMap<String, String> {
     let mut labels = selector(name);
     labels.extend(
         [
             ("app.kubernetes.io/part-of", "novacrm"),
             ("app.kubernetes.io/managed-by", "novacrm-operator"),
-            ("app.kubernetes.io/version", settings.version.as_str()),
+            (VERSION_LABEL, version),
             ("novacrm.io/tenant", namespace),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
     labels
+}
+
+fn dynamic(api_version: &str, kind: &str, metadata: ObjectMeta, data: Value) -> DynamicObject {
+    let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
+    DynamicObject { types: Some(types), metadata, data }
+}
+
+/// A field that is not asked for is left out: a null would be one.
+fn without_nulls(mut object: Value) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 fn selector(name: &str) -> BTreeMap<String, String> {

@@ -1,22 +1,62 @@
-//! Databases and roles of a tenant: a namespace and passwords in, statements out, and a small executor for them.
+//! Databases and roles of a tenant: who it is, what its Secret says and the time in; statements out, and an executor
+//! for them.
 //!
-//! Each tenant has two databases, each with three roles: an owner that cannot log in and owns every object; a
-//! migrator that works as the owner; and the one that serves: the CRM's application reads and changes rows, the
-//! audit log's writer inserts and selects and nothing else. Nobody else may connect. Every statement can be run
-//! again. Passwords reach the server only as SCRAM verifiers, so no log of it can hold one.
+//! Each tenant has two databases: the CRM's records and the audit log. Of each,
+//!
+//! * the *owner* cannot log in and owns every object;
+//! * the *group* cannot log in and holds the rights to serve: the CRM's application reads and changes rows, the audit
+//!   log's writer inserts and selects and nothing else;
+//! * the *readers* cannot log in and may select; the platform team may put people or reports into it;
+//! * two pairs of logins, `…_a` and `…_b`, belong to the group and to the owner (the migrator). One pair is in use.
+//!
+//! Nobody else may connect. A rotation makes the other pair with new passwords, then writes the Secret; pods roll to
+//! it while the former pair still works, and only then is that locked. So a password never changes under a process.
+//!
+//! Roles are marked with the tenant's id. The mark stands on the owner, because a role and its comment are made in
+//! one transaction, which a database cannot be: whatever a crash leaves behind, it is known whose it is.
+//!
+//! Every statement can be run again. Passwords reach the server only as SCRAM verifiers, so no log of it can hold
+//! one.
+
+use std::str::FromStr;
+use std::time::Duration as StdDuration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
+use novacrm_crds::conditions::{
+    REASON_DATABASE_REFUSED, REASON_DATABASE_UNREACHABLE, REASON_FAILED, REASON_FOREIGN_DATA,
+    REASON_PROGRESSING,
+};
 use rand::CryptoRng;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::condition::rfc3339;
 use crate::crm_tenant::generate::{Content, random_password};
-use crate::crm_tenant::names;
+use crate::crm_tenant::{Identity, names};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: StdDuration = StdDuration::from_secs(10);
+/// Longest time for all of one tenant. `CREATE DATABASE` waits for a checkpoint on servers before version 15.
+const TIMEOUT: StdDuration = StdDuration::from_secs(120);
+/// Said to every session: no statement waits longer than this for a lock, or works longer.
+const SESSION: &str =
+    "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET client_min_messages = warning";
+/// How long the former logins stay open at least: pods that end may still open a connection.
+pub const FORMER_STAYS: Duration = Duration::minutes(5);
+/// The role that CloudNativePG makes for the operator: no superuser, but it may make databases and roles.
+pub const ADMINISTRATOR: &str = "novacrm_administrator";
+/// What the mark of a tenant begins with; its id follows.
+const MARK: &str = "novacrm.io/tenant ";
+/// Keys of the Secret beside the addresses: since when its logins are in use, and what became of the former ones.
+const SINCE: &str = "logins-since";
+const FORMER: &str = "former-logins";
 
 /// Where a tenant's databases are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +65,8 @@ pub struct Server {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// `sslmode` of PostgreSQL's addresses; its default (`prefer`) when absent.
+    pub ssl_mode: Option<String>,
 }
 
 /// A database of a tenant and its roles.
@@ -34,11 +76,11 @@ pub struct Database {
     pub name: String,
     /// Owns every object and cannot log in.
     pub owner: String,
-    /// Logs in and works as the owner.
-    pub migrator: String,
-    /// Logs in to serve.
-    pub user: String,
-    /// What the serving role may do with tables.
+    /// Holds the rights to serve and cannot log in.
+    pub group: String,
+    /// May select and cannot log in.
+    pub readers: String,
+    /// What the group may do with tables.
     privileges: &'static str,
 }
 
@@ -51,7 +93,34 @@ pub struct Databases {
     pub audit: Database,
 }
 
-/// Passwords of the roles that log in.
+/// One of the two alternating pairs of logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Roles that end in `_a`.
+    A,
+    /// Roles that end in `_b`.
+    B,
+}
+
+impl Slot {
+    /// The one whose turn is next.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    fn letter(self) -> char {
+        match self {
+            Self::A => 'a',
+            Self::B => 'b',
+        }
+    }
+}
+
+/// Passwords of the four roles of a slot.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Passwords {
     /// The CRM's application.
@@ -70,9 +139,98 @@ impl std::fmt::Debug for Passwords {
     }
 }
 
-/// Why a tenant's databases could not be prepared.
+/// What becomes of the pair of logins that is not in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Former {
+    /// Pods may still use it: it is left as it is.
+    Open,
+    /// Nobody can log in with it.
+    Locked,
+}
+
+/// The logins of a tenant, as its Secret has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logins {
+    /// The pair in use.
+    pub slot: Slot,
+    /// Its passwords.
+    pub passwords: Passwords,
+    /// When it came into use.
+    pub since: OffsetDateTime,
+    /// The other pair.
+    pub former: Former,
+}
+
+/// What is to be done about a tenant's logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing before this time.
+    Keep(OffsetDateTime),
+    /// The former pair waits until every pod has left it.
+    Await,
+    /// Every pod has left the former pair: lock it.
+    Lock,
+    /// The passwords are old enough: move to the other pair.
+    Switch,
+}
+
+/// Databases, roles and logins as they should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Whose they are.
+    pub tenant: Identity,
+    /// The logins.
+    pub logins: Logins,
+}
+
+/// What [`prepare`] decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// For [`ensure_databases`], first.
+    pub plan: Plan,
+    /// The content of the Secret, written when the plan has succeeded and it differs from what is there.
+    pub secret: Content,
+    /// What was decided about the logins.
+    pub step: Step,
+}
+
+/// What [`ensure_databases`] found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Databases that were made.
+    pub created: Vec<String>,
+    /// Id of the former tenant whose databases were taken over.
+    pub adopted: Option<String>,
+}
+
+/// Why a tenant's databases could not be prepared. No variant holds an address or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
+    /// The administrator's address cannot be read.
+    #[error(
+        "the address of the database server cannot be read: write postgres://user:password@host:5432/postgres"
+    )]
+    Address,
+    /// The server does not answer.
+    #[error("the database server cannot be reached: {0}")]
+    Unreachable(#[source] sqlx::Error),
+    /// It took too long.
+    #[error("the database server did not finish in time ({})", .0.as_secs())]
+    TimedOut(StdDuration),
+    /// Another run has not finished.
+    #[error("the databases of {0} are being prepared by another run; this one is tried again")]
+    Busy(String),
+    /// They belong to another tenant.
+    #[error(
+        "the databases of {namespace} belong to the former tenant {former}: set spec.adoptTenantId to that id to take \
+         them over, or use another namespace"
+    )]
+    Foreign {
+        /// The namespace, which names the databases.
+        namespace: String,
+        /// The id they are marked with.
+        former: String,
+    },
     /// A statement failed; the step says which, without values.
     #[error("the databases of {namespace} could not be prepared ({step}): {source}")]
     Statement {
@@ -83,6 +241,48 @@ pub enum DatabaseError {
         /// What the server said.
         source: sqlx::Error,
     },
+}
+
+impl DatabaseError {
+    /// The reason for a condition.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(_) => REASON_DATABASE_UNREACHABLE,
+            Self::Busy(_) => REASON_PROGRESSING,
+            Self::Foreign { .. } => REASON_FOREIGN_DATA,
+            Self::Address => REASON_DATABASE_REFUSED,
+            // Class 28: authorization; 42501: insufficient privilege.
+            Self::Statement { source, .. } => match code(source).as_deref() {
+                Some(code) if code.starts_with("28") || code == "42501" => REASON_DATABASE_REFUSED,
+                _ => REASON_FAILED,
+            },
+        }
+    }
+}
+
+fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+impl Server {
+    /// Where the tenants' processes find the server that an administrator's address names.
+    ///
+    /// # Errors
+    /// When the address cannot be read.
+    pub fn of(administrator: &str) -> Result<Self, DatabaseError> {
+        let url = Url::parse(administrator).map_err(|_| DatabaseError::Address)?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(DatabaseError::Address);
+        }
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(DatabaseError::Address)?;
+        let ssl_mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, mode)| mode.into_owned());
+        let known = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+        if ssl_mode.as_ref().is_some_and(|mode| !known.contains(&mode.as_str())) {
+            return Err(DatabaseError::Address);
+        }
+        Ok(Self { host: host.to_owned(), port: url.port().unwrap_or(5432), ssl_mode })
+    }
 }
 
 impl Databases {
@@ -100,11 +300,11 @@ impl Databases {
             let digest: String = digest.chars().take(12).collect();
             format!("{start}H{digest}")
         };
-        let database = |kind: &str, user: &str, privileges| Database {
+        let database = |kind: &str, group: &str, privileges| Database {
             name: format!("novacrm_{id}_{kind}"),
             owner: format!("novacrm_{id}_{kind}_owner"),
-            migrator: format!("novacrm_{id}_{kind}_migr"),
-            user: format!("novacrm_{id}_{kind}_{user}"),
+            group: format!("novacrm_{id}_{kind}_{group}"),
+            readers: format!("novacrm_{id}_{kind}_read"),
             privileges,
         };
         Self {
@@ -115,66 +315,207 @@ impl Databases {
 }
 
 impl Passwords {
-    /// The passwords in the Secret of database addresses; new ones where there are none.
-    pub fn keep_or_make(existing: Option<&Content>, rng: &mut impl CryptoRng) -> Self {
-        let mut password = |key: &str| {
-            existing
-                .and_then(|content| content.get(key))
-                .and_then(|url| Url::parse(url).ok())
-                .and_then(|url| url.password().map(|password| Zeroizing::new(password.to_owned())))
-                .unwrap_or_else(|| random_password(32, rng))
-        };
-        Self {
-            api: password(names::API_URL),
-            api_migrator: password(names::API_MIGRATION_URL),
-            audit: password(names::AUDIT_URL),
-            audit_migrator: password(names::AUDIT_MIGRATION_URL),
-        }
+    fn make(rng: &mut impl CryptoRng) -> Self {
+        let mut password = || random_password(32, rng);
+        Self { api: password(), api_migrator: password(), audit: password(), audit_migrator: password() }
     }
 }
 
-/// The content of the Secret of database addresses.
+impl Logins {
+    /// The first ones of a tenant.
+    pub fn first(now: OffsetDateTime, rng: &mut impl CryptoRng) -> Self {
+        // There is no pair before this one; the other one is made locked.
+        Self { slot: Slot::A, passwords: Passwords::make(rng), since: now, former: Former::Locked }
+    }
+
+    /// What the Secret of addresses says; `None` when it holds no address of ours. A missing password is made anew. A
+    /// time that cannot be read counts as long ago, and a former pair of which nothing is known as open: both end
+    /// in logins that are known.
+    pub fn read(content: &Content, rng: &mut impl CryptoRng) -> Option<Self> {
+        let url = |key: &str| content.get(key).and_then(|url| Url::parse(url).ok());
+        let slot = match url(names::API_URL)?.username().strip_suffix("_b") {
+            Some(_) => Slot::B,
+            None => Slot::A,
+        };
+        let mut password = |key: &str| {
+            url(key)
+                .and_then(|url| url.password().map(|password| Zeroizing::new(password.to_owned())))
+                .unwrap_or_else(|| random_password(32, rng))
+        };
+        Some(Self {
+            slot,
+            passwords: Passwords {
+                api: password(names::API_URL),
+                api_migrator: password(names::API_MIGRATION_URL),
+                audit: password(names::AUDIT_URL),
+                audit_migrator: password(names::AUDIT_MIGRATION_URL),
+            },
+            since: content
+                .get(SINCE)
+                .and_then(|since| OffsetDateTime::parse(since, &Rfc3339).ok())
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            former: match content.get(FORMER).map(|state| state.as_str()) {
+                Some("locked") => Former::Locked,
+                _ => Former::Open,
+            },
+        })
+    }
+
+    /// The content of the Secret of addresses.
+    #[must_use]
+    pub fn secret(&self, namespace: &str, server: &Server) -> Content {
+        let Databases { crm, audit } = Databases::of(namespace);
+        let Self { slot, passwords, since, former } = self;
+        let query = server.ssl_mode.as_ref().map(|mode| format!("?sslmode={mode}")).unwrap_or_default();
+        let url = |role: &str, password: &str, database: &str| {
+            // Names are letters, digits and underscores, passwords letters and digits: nothing needs encoding.
+            Zeroizing::new(format!(
+                "postgres://{role}:{password}@{}:{}/{database}{query}",
+                server.host, server.port
+            ))
+        };
+        let former = match former {
+            Former::Open => "open",
+            Former::Locked => "locked",
+        };
+        [
+            (names::API_URL, url(&crm.login(*slot), &passwords.api, &crm.name)),
+            (names::API_MIGRATION_URL, url(&crm.migrator(*slot), &passwords.api_migrator, &crm.name)),
+            (names::AUDIT_URL, url(&audit.login(*slot), &passwords.audit, &audit.name)),
+            (names::AUDIT_MIGRATION_URL, url(&audit.migrator(*slot), &passwords.audit_migrator, &audit.name)),
+            (SINCE, Zeroizing::new(rfc3339(*since).unwrap_or_default())),
+            (FORMER, Zeroizing::new(former.to_owned())),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+    }
+}
+
+/// The server that CloudNativePG runs for a tenant, and the address of its administrator: `None` while the Secret of
+/// that login is not made.
 #[must_use]
-pub fn urls(namespace: &str, server: &Server, passwords: &Passwords) -> Content {
-    let Databases { crm, audit } = Databases::of(namespace);
-    let url = |role: &str, password: &str, database: &str| {
-        // Names are letters, digits and underscores, passwords letters and digits: nothing needs encoding.
-        Zeroizing::new(format!("postgres://{role}:{password}@{}:{}/{database}", server.host, server.port))
+pub fn cloud_native_pg(
+    namespace: &str,
+    administrator: Option<&Content>,
+) -> Option<(Server, Zeroizing<String>)> {
+    let server = Server {
+        host: format!("{}-rw.{namespace}.svc", names::DATABASE),
+        port: 5432,
+        ssl_mode: Some("require".to_owned()),
     };
-    Content::from([
-        (names::API_URL.to_owned(), url(&crm.user, &passwords.api, &crm.name)),
-        (names::API_MIGRATION_URL.to_owned(), url(&crm.migrator, &passwords.api_migrator, &crm.name)),
-        (names::AUDIT_URL.to_owned(), url(&audit.user, &passwords.audit, &audit.name)),
-        (names::AUDIT_MIGRATION_URL.to_owned(), url(&audit.migrator, &passwords.audit_migrator, &audit.name)),
-    ])
+    let password = administrator?.get("password")?;
+    // Of our making: letters and digits, which need no encoding.
+    let url = format!(
+        "postgres://{ADMINISTRATOR}:{}@{}:{}/postgres?sslmode=require",
+        password.as_str(),
+        server.host,
+        server.port
+    );
+    Some((server, Zeroizing::new(url)))
+}
+
+/// Decides about a tenant's logins. `rolled_out`: no pod that may use the former pair is left.
+#[must_use]
+pub fn rotation(now: OffsetDateTime, logins: &Logins, rotate_after: Duration, rolled_out: bool) -> Step {
+    let due = logins.since + rotate_after;
+    match logins.former {
+        Former::Open if rolled_out && now >= logins.since + FORMER_STAYS => Step::Lock,
+        // However old the passwords are: the other pair is not free.
+        Former::Open => Step::Await,
+        Former::Locked if now >= due => Step::Switch,
+        Former::Locked => Step::Keep(due),
+    }
+}
+
+/// Decides what a tenant's databases and their Secret should be. Run the plan first, then write the Secret: so no
+/// process is ever given a login that does not exist. When it ends in between, the next run decides the same again.
+pub fn prepare(
+    tenant: Identity,
+    server: &Server,
+    existing: Option<&Content>,
+    rotate_after: Duration,
+    rolled_out: bool,
+    now: OffsetDateTime,
+    rng: &mut impl CryptoRng,
+) -> Prepared {
+    let mut logins =
+        existing.and_then(|content| Logins::read(content, rng)).unwrap_or_else(|| Logins::first(now, rng));
+    let step = rotation(now, &logins, rotate_after, rolled_out);
+    match step {
+        Step::Keep(_) | Step::Await => {}
+        Step::Lock => logins.former = Former::Locked,
+        Step::Switch => {
+            logins = Logins {
+                slot: logins.slot.other(),
+                passwords: Passwords::make(rng),
+                since: now,
+                former: Former::Open,
+            };
+        }
+    }
+    let secret = logins.secret(&tenant.namespace, server);
+    Prepared { plan: Plan { tenant, logins }, secret, step }
 }
 
 impl Database {
-    /// Statements for the server: the roles. They may run before the database exists.
+    /// The role of a slot that serves.
     #[must_use]
-    pub fn role_statements(&self, migrator_password: &str, user_password: &str) -> Vec<String> {
-        let (owner, migrator, user) = (quote(&self.owner), quote(&self.migrator), quote(&self.user));
-        let create = |name: &str, quoted: &str| {
-            format!(
-                "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN \
-                 CREATE ROLE {quoted}; END IF; END $$",
-                literal(name)
-            )
-        };
-        vec![
-            create(&self.owner, &owner),
-            create(&self.migrator, &migrator),
-            create(&self.user, &user),
-            format!("ALTER ROLE {owner} NOLOGIN"),
-            format!(
-                "ALTER ROLE {migrator} LOGIN PASSWORD {}",
-                literal(&scram(&self.migrator, migrator_password))
-            ),
-            format!("ALTER ROLE {user} LOGIN PASSWORD {}", literal(&scram(&self.user, user_password))),
-            format!("GRANT {owner} TO {migrator}"),
+    pub fn login(&self, slot: Slot) -> String {
+        format!("{}_{}", self.group, slot.letter())
+    }
+
+    /// The role of a slot that migrates.
+    #[must_use]
+    pub fn migrator(&self, slot: Slot) -> String {
+        format!("{}_migr_{}", self.name, slot.letter())
+    }
+
+    /// Statements for the server: the roles, marked as the tenant's. They run in one transaction, before the database
+    /// exists.
+    #[must_use]
+    pub fn role_statements(&self, tenant_id: &str) -> Vec<String> {
+        let (owner, group, readers) = (quote(&self.owner), quote(&self.group), quote(&self.readers));
+        let mut statements: Vec<String> =
+            [&self.owner, &self.group, &self.readers].map(|name| create_role(name)).into();
+        for slot in [Slot::A, Slot::B] {
+            let (login, migrator) = (self.login(slot), self.migrator(slot));
+            statements.extend([
+                create_role(&login),
+                create_role(&migrator),
+                format!("GRANT {group} TO {}", quote(&login)),
+                format!("GRANT {owner} TO {}", quote(&migrator)),
+            ]);
+        }
+        statements.extend(
+            [owner.as_str(), &group, &readers].map(|role| format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL")),
+        );
+        statements.extend([
             // An administrator that is no superuser makes databases only for owners it belongs to.
             format!("GRANT {owner} TO CURRENT_USER"),
-        ]
+            format!("COMMENT ON ROLE {owner} IS {}", literal(&format!("{MARK}{tenant_id}"))),
+        ]);
+        statements
+    }
+
+    /// Statements for the server: who may log in.
+    #[must_use]
+    pub fn login_statements(&self, logins: &Logins, password: &str, migrator_password: &str) -> Vec<String> {
+        let open = |role: &str, password: &str| {
+            format!("ALTER ROLE {} LOGIN PASSWORD {}", quote(role), literal(&scram(role, password)))
+        };
+        let mut statements = vec![
+            open(&self.login(logins.slot), password),
+            open(&self.migrator(logins.slot), migrator_password),
+        ];
+        if logins.former == Former::Locked {
+            let former = logins.slot.other();
+            statements.extend(
+                [self.login(former), self.migrator(former)]
+                    .map(|role| format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", quote(&role))),
+            );
+        }
+        statements
     }
 
     /// The statement that makes the database. It cannot run inside a transaction.
@@ -189,49 +530,104 @@ impl Database {
 
     /// Statements for the database itself: who may do what.
     #[must_use]
-    pub fn grant_statements(&self) -> Vec<String> {
+    pub fn grant_statements(&self, tenant_id: &str) -> Vec<String> {
         let (name, owner) = (quote(&self.name), quote(&self.owner));
-        let (migrator, user) = (quote(&self.migrator), quote(&self.user));
+        let (group, readers) = (quote(&self.group), quote(&self.readers));
         let privileges = self.privileges;
-        vec![
+        let migrators = [Slot::A, Slot::B].map(|slot| quote(&self.migrator(slot)));
+        let mut statements = vec![
             format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC"),
-            format!("GRANT CONNECT ON DATABASE {name} TO {migrator}, {user}"),
-            // What the migrator makes belongs to the owner.
-            format!("ALTER ROLE {migrator} IN DATABASE {name} SET role TO {owner}"),
-            "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned(),
+            format!("GRANT CONNECT ON DATABASE {name} TO {group}, {readers}"),
+            // For people who look; what decides is the mark of the owner.
+            format!("COMMENT ON DATABASE {name} IS {}", literal(&format!("{MARK}{tenant_id}"))),
             format!("ALTER SCHEMA public OWNER TO {owner}"),
-            format!("GRANT USAGE ON SCHEMA public TO {user}"),
+            "REVOKE ALL ON SCHEMA public FROM PUBLIC".to_owned(),
+            format!("GRANT USAGE ON SCHEMA public TO {group}, {readers}"),
+        ];
+        let on = |kind: &str, rights: &str, role: &str| {
             format!(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT {privileges} ON TABLES TO {user}"
-            ),
-            format!(
-                "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT USAGE ON SEQUENCES TO {user}"
-            ),
-        ]
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public GRANT {rights} ON {kind} TO {role}"
+            )
+        };
+        statements.extend([
+            on("TABLES", privileges, &group),
+            on("SEQUENCES", "USAGE", &group),
+            on("TABLES", "SELECT", &readers),
+        ]);
+        // What a migrator makes belongs to the owner.
+        statements.extend(
+            migrators.map(|migrator| format!("ALTER ROLE {migrator} IN DATABASE {name} SET role TO {owner}")),
+        );
+        statements
     }
 }
 
-/// Makes or mends both databases of a tenant. `administrator` says how to reach the server; its database is
-/// replaced.
+/// Makes or mends both databases of a tenant. May be run at any time, by anyone, again and again: an advisory lock
+/// lets one run work. `administrator` is the address of a superuser, or of a role with `CREATEDB` and `CREATEROLE`.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses a statement.
-pub async fn provision(
-    administrator: &PgConnectOptions,
-    namespace: &str,
-    passwords: &Passwords,
-) -> Result<(), DatabaseError> {
-    let Databases { crm, audit } = Databases::of(namespace);
+/// When the server cannot be reached or refuses something, or the databases belong to another tenant; nothing of
+/// theirs is touched then.
+pub async fn ensure_databases(administrator: &str, plan: &Plan) -> Result<Outcome, DatabaseError> {
+    // What is wrong with an address must not show it.
+    let options = PgConnectOptions::from_str(administrator).map_err(|_| DatabaseError::Address)?;
+    provision(&options, plan).await
+}
+
+/// [`ensure_databases`] for an address that has been read.
+///
+/// # Errors
+/// As [`ensure_databases`].
+pub async fn provision(administrator: &PgConnectOptions, plan: &Plan) -> Result<Outcome, DatabaseError> {
+    let options = administrator.clone().application_name("novacrm-operator").disable_statement_logging();
+    match tokio::time::timeout(TIMEOUT, ensure(&options, plan)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(DatabaseError::TimedOut(TIMEOUT)),
+    }
+}
+
+async fn ensure(options: &PgConnectOptions, plan: &Plan) -> Result<Outcome, DatabaseError> {
+    let Plan { tenant, logins } = plan;
+    let namespace = tenant.namespace.as_str();
     let failed =
         |step| move |source| DatabaseError::Statement { namespace: namespace.to_owned(), step, source };
-    let quiet = administrator.clone().disable_statement_logging();
-    let mut server =
-        quiet.clone().database("postgres").connect().await.map_err(failed("connecting to the server"))?;
-    for (database, migrator, user) in [
-        (&crm, &passwords.api_migrator, &passwords.api),
-        (&audit, &passwords.audit_migrator, &passwords.audit),
+    let mut server = connect(options, namespace, "connecting to the server").await?;
+    // The lock goes with the connection, however this ends.
+    let locked =
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_key(namespace)).execute(&mut server).await;
+    locked.map_err(|source| match code(&source).as_deref() {
+        Some("55P03") => DatabaseError::Busy(namespace.to_owned()),
+        _ => failed("taking the lock")(source),
+    })?;
+    let Databases { crm, audit } = Databases::of(namespace);
+    let mut outcome = Outcome::default();
+    // Both before anything is changed.
+    for database in [&crm, &audit] {
+        let mark: Option<Option<String>> =
+            sqlx::query_scalar("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1")
+                .bind(&database.owner)
+                .fetch_optional(&mut server)
+                .await
+                .map_err(failed("looking for the owner"))?;
+        let former = mark.flatten().and_then(|mark| mark.strip_prefix(MARK).map(str::to_owned));
+        match former {
+            Some(former) if former == tenant.id => {}
+            Some(former) if Some(&former) == tenant.adopt.as_ref() => outcome.adopted = Some(former),
+            Some(former) => return Err(DatabaseError::Foreign { namespace: namespace.to_owned(), former }),
+            None => {}
+        }
+    }
+    let passwords = &logins.passwords;
+    for (database, password, migrator_password) in [
+        (&crm, &passwords.api, &passwords.api_migrator),
+        (&audit, &passwords.audit, &passwords.audit_migrator),
     ] {
-        run(&mut server, &database.role_statements(migrator, user)).await.map_err(failed("making roles"))?;
+        let mut roles = server.begin().await.map_err(failed("making roles"))?;
+        run(&mut roles, &database.role_statements(&tenant.id)).await.map_err(failed("making roles"))?;
+        run(&mut roles, &database.login_statements(logins, password, migrator_password))
+            .await
+            .map_err(failed("setting logins"))?;
+        roles.commit().await.map_err(failed("making roles"))?;
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
             .bind(&database.name)
             .fetch_one(&mut server)
@@ -239,17 +635,39 @@ pub async fn provision(
             .map_err(failed("looking for the database"))?;
         if !exists {
             run(&mut server, &[database.create_statement()]).await.map_err(failed("making the database"))?;
+            outcome.created.push(database.name.clone());
         }
-        let mut own = quiet
-            .clone()
-            .database(&database.name)
-            .connect()
-            .await
-            .map_err(failed("connecting to the database"))?;
-        run(&mut own, &database.grant_statements()).await.map_err(failed("granting privileges"))?;
+        let own = options.clone().database(&database.name);
+        let mut own = connect(&own, namespace, "connecting to the database").await?;
+        run(&mut own, &database.grant_statements(&tenant.id)).await.map_err(failed("granting privileges"))?;
         own.close().await.map_err(failed("leaving the database"))?;
     }
-    server.close().await.map_err(failed("leaving the server"))
+    server.close().await.map_err(failed("leaving the server"))?;
+    Ok(outcome)
+}
+
+async fn connect(
+    options: &PgConnectOptions,
+    namespace: &str,
+    step: &'static str,
+) -> Result<PgConnection, DatabaseError> {
+    let failed = |source: sqlx::Error| match &source {
+        sqlx::Error::Database(_) => {
+            DatabaseError::Statement { namespace: namespace.to_owned(), step, source }
+        }
+        _ => DatabaseError::Unreachable(source),
+    };
+    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, options.connect());
+    let mut connection =
+        connecting.await.map_err(|_| DatabaseError::TimedOut(CONNECT_TIMEOUT))?.map_err(failed)?;
+    connection.execute(SESSION).await.map_err(failed)?;
+    Ok(connection)
+}
+
+/// The number of a tenant's lock, on the server that all tenants share.
+fn lock_key(namespace: &str) -> i64 {
+    let digest = Sha256::new().chain_update("novacrm.io/databases/").chain_update(namespace).finalize();
+    digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
 }
 
 async fn run(connection: &mut PgConnection, statements: &[String]) -> Result<(), sqlx::Error> {
@@ -259,6 +677,14 @@ async fn run(connection: &mut PgConnection, statements: &[String]) -> Result<(),
         connection.execute(AssertSqlSafe(statement.as_str())).await?;
     }
     Ok(())
+}
+
+fn create_role(name: &str) -> String {
+    format!(
+        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN CREATE ROLE {}; END IF; END $$",
+        literal(name),
+        quote(name)
+    )
 }
 
 fn quote(identifier: &str) -> String {
@@ -310,7 +736,26 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use std::collections::BTreeSet;
 
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use time::macros::datetime;
+
     use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+    const MONTH: Duration = Duration::days(30);
+
+    fn tenant() -> Identity {
+        Identity { namespace: "acme".to_owned(), id: "1".to_owned(), adopt: None }
+    }
+
+    fn server() -> Server {
+        Server { host: "127.0.0.1".into(), port: 1, ssl_mode: None }
+    }
+
+    fn prepared(existing: Option<&Content>, now: OffsetDateTime, rolled_out: bool, seed: u64) -> Prepared {
+        prepare(tenant(), &server(), existing, MONTH, rolled_out, now, &mut StdRng::seed_from_u64(seed))
+    }
 
     #[test]
     fn every_name_fits_postgresql_and_differs_between_tenants() {
@@ -319,41 +764,96 @@ mod tests {
         let mut seen = BTreeSet::new();
         for namespace in ["acme", "a-b", "acme-crm", &long, &twin] {
             let Databases { crm, audit } = Databases::of(namespace);
-            for name in [
-                crm.name,
-                crm.owner,
-                crm.migrator,
-                crm.user,
-                audit.name,
-                audit.owner,
-                audit.migrator,
-                audit.user,
-            ] {
-                assert!(name.len() <= 63, "{name} has {} bytes", name.len());
-                assert!(seen.insert(name.clone()), "{name} stands for two things");
+            for database in [crm, audit] {
+                let logins = [Slot::A, Slot::B].map(|slot| [database.login(slot), database.migrator(slot)]);
+                let Database { name, owner, group, readers, privileges: _ } = database;
+                for name in [name, owner, group, readers].into_iter().chain(logins.into_iter().flatten()) {
+                    assert!(name.len() <= 63, "{name} has {} bytes", name.len());
+                    assert!(seen.insert(name.clone()), "{name} stands for two things");
+                }
             }
         }
     }
 
     #[test]
     fn passwords_survive_a_change_of_address() {
-        let mut rng = rand::rng();
-        let first = Passwords::keep_or_make(None, &mut rng);
-        let before = urls("acme", &Server { host: "127.0.0.1".into(), port: 1 }, &first);
-        let again = Passwords::keep_or_make(Some(&before), &mut rng);
-        assert_eq!(first, again);
-        let after = urls("acme", &Server { host: "db.example".into(), port: 2 }, &again);
-        assert!(after[names::API_URL].ends_with("@db.example:2/novacrm_acme_crm"));
+        let first = prepared(None, NOW, true, 1);
+        let moved = Server { host: "db.example".into(), port: 2, ssl_mode: Some("verify-full".into()) };
+        let again =
+            prepare(tenant(), &moved, Some(&first.secret), MONTH, true, NOW, &mut StdRng::seed_from_u64(2));
+        assert_eq!(first.plan.logins.passwords, again.plan.logins.passwords);
+        assert!(again.secret[names::API_URL].ends_with("@db.example:2/novacrm_acme_crm?sslmode=verify-full"));
     }
 
     #[test]
     fn no_statement_holds_a_password() {
+        let mut logins = Logins::first(NOW, &mut StdRng::seed_from_u64(1));
+        logins.former = Former::Open;
         let password = "plainpassword";
         for database in [Databases::of("acme").crm, Databases::of("acme").audit] {
-            let mut all = database.role_statements(password, password);
+            let mut all = database.role_statements("1");
+            all.extend(database.login_statements(&logins, password, password));
             all.push(database.create_statement());
-            all.extend(database.grant_statements());
+            all.extend(database.grant_statements("1"));
             assert!(all.iter().all(|statement| !statement.contains(password)));
+        }
+    }
+
+    #[test]
+    fn a_rotation_switches_when_due_and_locks_what_every_pod_has_left() {
+        let first = prepared(None, NOW, true, 1);
+        assert_eq!(first.step, Step::Keep(NOW + MONTH));
+        let due = NOW + MONTH;
+        let switched = prepared(Some(&first.secret), due, true, 2);
+        assert_eq!(switched.step, Step::Switch);
+        assert_eq!(switched.plan.logins.slot, Slot::B);
+        assert_ne!(switched.plan.logins.passwords, first.plan.logins.passwords);
+        assert!(switched.secret[names::API_URL].contains("_app_b:"));
+
+        for (name, now, rolled_out, step, slot, former) in [
+            ("pods still roll", due + FORMER_STAYS, false, Step::Await, Slot::B, Former::Open),
+            ("pods may still end", due + FORMER_STAYS / 2, true, Step::Await, Slot::B, Former::Open),
+            ("overdue and still rolling", due + MONTH * 2, false, Step::Await, Slot::B, Former::Open),
+            ("all have left", due + FORMER_STAYS, true, Step::Lock, Slot::B, Former::Locked),
+        ] {
+            let next = prepared(Some(&switched.secret), now, rolled_out, 3);
+            assert_eq!(
+                (next.step, next.plan.logins.slot, next.plan.logins.former),
+                (step, slot, former),
+                "{name}"
+            );
+            // The passwords in use never change but by a switch.
+            assert_eq!(next.plan.logins.passwords, switched.plan.logins.passwords, "{name}");
+        }
+        let locked = prepared(Some(&switched.secret), due + FORMER_STAYS, true, 3);
+        let steady = prepared(Some(&locked.secret), due + FORMER_STAYS * 2, true, 4);
+        assert_eq!((steady.step, &steady.secret), (Step::Keep(due + MONTH), &locked.secret));
+        let back = prepared(Some(&locked.secret), due + MONTH, true, 5);
+        assert_eq!((back.step, back.plan.logins.slot), (Step::Switch, Slot::A));
+    }
+
+    #[test]
+    fn a_secret_that_was_damaged_ends_in_logins_that_are_known() {
+        let mut content = prepared(None, NOW, true, 1).secret;
+        content.remove(SINCE);
+        content.remove(FORMER);
+        content.remove(names::AUDIT_URL);
+        let mended = prepared(Some(&content), NOW, true, 2);
+        assert_eq!(mended.step, Step::Lock);
+        assert!(mended.secret.contains_key(names::AUDIT_URL));
+        assert_eq!(mended.secret[names::API_URL], content[names::API_URL]);
+    }
+
+    #[test]
+    fn an_administrators_address_says_where_the_server_is() {
+        let server = Server::of("postgres://admin:secret@db.example:6432/postgres?sslmode=require").unwrap();
+        assert_eq!(
+            server,
+            Server { host: "db.example".into(), port: 6432, ssl_mode: Some("require".into()) }
+        );
+        for wrong in ["", "db.example", "https://db.example/", "postgres://:secret@/x"] {
+            let error = Server::of(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -15,6 +15,10 @@ pub trait Lookup {
     fn has_database_server(&self, name: &str) -> bool;
     /// How many tenants are in this namespace.
     fn tenants_in(&self, namespace: &str) -> usize;
+    /// Release of the CRM that this operator runs when a tenant names none, and the newest it can run.
+    fn release(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
 }
 
 /// What a tenant refers to.
@@ -24,8 +28,10 @@ pub struct Dereferenced {
     pub policies: Vec<CheckedPolicy>,
     /// The bundles it was given last, newest first.
     pub bundles: Vec<BundleRevision>,
-    /// Whether its database server is known.
+    /// Whether its database server is known; `true` where it names none.
     pub database_server: bool,
+    /// Release of the CRM that this operator runs when a tenant names none, and the newest it can run.
+    pub release: String,
     /// How many tenants are in its namespace, itself included.
     pub tenants_in_namespace: usize,
 }
@@ -37,7 +43,8 @@ pub fn dereference(tenant: &CrmTenant, lookup: &impl Lookup) -> Dereferenced {
     Dereferenced {
         policies: lookup.policies_of(namespace),
         bundles: lookup.bundles_of(namespace),
-        database_server: server.is_some_and(|name| lookup.has_database_server(name)),
+        database_server: server.is_none_or(|name| lookup.has_database_server(name)),
+        release: lookup.release().to_owned(),
         tenants_in_namespace: lookup.tenants_in(namespace),
     }
 }

@@ -12,15 +12,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey;
+use hmac::{Hmac, Mac};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
 use novacrm_crds::SecretKeyReference;
+use novacrm_crds::conditions::{REASON_FAILED, REASON_FOREIGN_DATA, REASON_LOST_KEY};
+use novacrm_crds::crm_tenant::DatabaseType;
 use novacrm_engine_core::record::{CheckpointKey, log};
 use rand::distr::Alphanumeric;
 use rand::{CryptoRng, Rng};
 use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
+use sha2::Sha256;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
-use crate::crm_tenant::{database, names};
+use crate::crm_tenant::database::ADMINISTRATOR;
+use crate::crm_tenant::validate::Validated;
+use crate::crm_tenant::{Identity, names};
 use crate::pki::{self, Certificate, KeyKind, PkiError, Validity, pem_of, signing_key};
 
 /// Life of a certificate.
@@ -29,6 +39,14 @@ pub const CERTIFICATE_LIFE: Duration = Duration::days(90);
 pub const AUTHORITY_LIFE: Duration = Duration::days(5 * 365);
 /// Clocks of one cluster differ by less than this.
 const SKEW: Duration = Duration::minutes(5);
+/// Entry of the engine's keys that says whose they are.
+pub(crate) const TENANT_ID: &str = "tenant-id";
+/// Key of the engine's fingerprints.
+const FINGERPRINT: &str = "fingerprint.key";
+/// Label that says who writes an object.
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Its value on ours.
+const OPERATOR: &str = "novacrm-operator";
 
 /// The content of one Secret, by key; wiped from memory when dropped.
 pub type Content = BTreeMap<String, Zeroizing<String>>;
@@ -59,22 +77,199 @@ pub enum GenerateError {
     /// A key or certificate could not be made.
     #[error(transparent)]
     Pki(#[from] PkiError),
+    /// Keys of a former tenant.
+    #[error(
+        "the keys in Secret {secret} belong to the former tenant {former}: set spec.adoptTenantId to that id to take \
+         them over, or use another namespace"
+    )]
+    Foreign {
+        /// Name of the Secret.
+        secret: &'static str,
+        /// The id they are marked with.
+        former: String,
+    },
+    /// A Secret that people made, without the key that is asked for.
+    #[error(
+        "Secret {secret} was not made by the operator and has no key {key}: add the key, or name another Secret"
+    )]
+    Absent {
+        /// Name of the Secret.
+        secret: String,
+        /// The key that is missing.
+        key: String,
+    },
+}
+
+impl GenerateError {
+    /// The reason for a condition.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Lost { .. } | Self::Unreadable { .. } => REASON_LOST_KEY,
+            Self::Foreign { .. } => REASON_FOREIGN_DATA,
+            Self::Absent { .. } | Self::Pki(_) => REASON_FAILED,
+        }
+    }
+}
+
+/// What the Secrets of a tenant are made for.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Whose they are.
+    pub identity: Identity,
+    /// The first account's password.
+    pub admin: &'a SecretKeyReference,
+    /// Whether the operator needs a role of its own on the tenant's database server (CloudNativePG).
+    pub database_administrator: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a tenant needs.
+    #[must_use]
+    pub fn of(tenant: &'a Validated) -> Self {
+        Self {
+            identity: tenant.identity(),
+            admin: &tenant.spec().auth.bootstrap_admin.password_secret_ref,
+            database_administrator: tenant.spec().database.r#type == DatabaseType::CloudNativePg,
+        }
+    }
+}
+
+/// What a reconcile writes: Secrets that are absent or due, in full. One with a `resourceVersion` replaces the one that
+/// was read; one without is created, and a conflict means that another writer was first: read again. Nothing is ever
+/// applied, so no value is in a `managedFields` entry or an annotation.
+///
+/// `existing` are all Secrets of the tenant's namespace that the tenant uses ([`crate::crm_tenant::build::secret_names`]).
+/// To be called in every reconcile, and at least daily: certificates are renewed 30 days before they expire.
+///
+/// # Errors
+/// When something was lost that must not be made anew, or belongs to another tenant.
+pub fn plan(
+    tenant: &Validated,
+    existing: &[Secret],
+    now: OffsetDateTime,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<Secret>, GenerateError> {
+    let wanted = Wanted::of(tenant);
+    let find = |name: &str| existing.iter().find(|secret| secret.metadata.name.as_deref() == Some(name));
+    let admin = wanted.admin;
+    if let Some(secret) = find(&admin.name)
+        && !is_ours(secret)
+        && !secret.data.as_ref().is_some_and(|data| data.contains_key(&admin.key))
+    {
+        return Err(GenerateError::Absent { secret: admin.name.clone(), key: admin.key.clone() });
+    }
+    let contents: Secrets =
+        existing.iter().filter_map(|secret| Some((secret.metadata.name.clone()?, content(secret)))).collect();
+    let made = generate(&wanted, &contents, now, rng)?;
+    Ok(made.into_iter().map(|(name, content)| write(tenant, &name, content, find(&name))).collect())
+}
+
+/// What a Secret holds; what is no text is left out.
+#[must_use]
+pub fn content(secret: &Secret) -> Content {
+    let data = secret.data.iter().flatten();
+    data.filter_map(|(key, value)| {
+        Some((key.clone(), Zeroizing::new(std::str::from_utf8(&value.0).ok()?.to_owned())))
+    })
+    .collect()
+}
+
+/// The Secret that holds `content`: in place of the one that was read, or a new one. Certificates go with the tenant;
+/// keys, passwords and addresses outlive it.
+#[must_use]
+pub fn write(tenant: &Validated, name: &str, content: Content, existing: Option<&Secret>) -> Secret {
+    let data =
+        content.iter().map(|(key, value)| (key.clone(), ByteString(value.as_bytes().to_vec()))).collect();
+    if let Some(existing) = existing {
+        return Secret { data: Some(data), ..existing.clone() };
+    }
+    let certificate = [names::CA, names::ENGINE_TLS, names::API_TLS, names::OPERATOR_TLS].contains(&name);
+    let type_ = match name {
+        names::DATABASE_ADMINISTRATOR => "kubernetes.io/basic-auth",
+        names::ENGINE_TLS | names::API_TLS | names::OPERATOR_TLS => "kubernetes.io/tls",
+        _ => "Opaque",
+    };
+    let labels = [
+        ("app.kubernetes.io/name", name),
+        ("app.kubernetes.io/part-of", "novacrm"),
+        (MANAGED_BY, OPERATOR),
+        ("novacrm.io/tenant", tenant.namespace()),
+    ];
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(tenant.namespace().to_owned()),
+            // A label's value is at most 63 characters; the name of a person's Secret may be longer.
+            labels: Some(
+                labels
+                    .iter()
+                    .filter(|(_, value)| value.len() <= 63)
+                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                    .collect(),
+            ),
+            owner_references: tenant
+                .tenant()
+                .controller_owner_ref(&())
+                .filter(|_| certificate)
+                .map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        type_: Some(type_.to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    }
+}
+
+fn is_ours(secret: &Secret) -> bool {
+    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
+    label.is_some_and(|value| value == OPERATOR)
+}
+
+/// Digests of Secrets' values, by Secret and key.
+pub type Digests = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Digests by which `build` sees that a value changed, and nothing else: they are keyed with a key of the tenant, so
+/// that nobody who reads a pod can try out which password is behind one. Empty until the tenant has its keys.
+#[must_use]
+pub fn digests(secrets: &Secrets) -> Digests {
+    let Some(key) = secrets.get(names::ENGINE_KEYS).and_then(|keys| keys.get(FINGERPRINT)) else {
+        return Digests::new();
+    };
+    let digest = |name: &str, entry: &str, value: &str| {
+        // HMAC takes keys of any length.
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).ok()?;
+        for part in ["novacrm.io/secret-digest", name, entry, value] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        Some((entry.to_owned(), hex::encode(mac.finalize().into_bytes())))
+    };
+    secrets
+        .iter()
+        .map(|(name, content)| {
+            let digests = content.iter().filter_map(|(entry, value)| digest(name, entry, value));
+            (name.clone(), digests.collect())
+        })
+        .collect()
 }
 
 /// Makes what is absent and renews what is due. The answer holds the Secrets to write, each in full; those that
-/// are as they should be are not in it.
+/// are as they should be are not in it. The Secret of database addresses is not among them: see
+/// [`crate::crm_tenant::database::prepare`].
 ///
 /// # Errors
-/// When something was lost that must not be made anew.
+/// When something was lost that must not be made anew, or belongs to another tenant.
 pub fn generate(
-    namespace: &str,
-    admin: &SecretKeyReference,
+    wanted: &Wanted<'_>,
     existing: &Secrets,
-    server: &database::Server,
     now: OffsetDateTime,
     rng: &mut impl CryptoRng,
 ) -> Result<Secrets, GenerateError> {
+    let Wanted { identity, admin, database_administrator } = wanted;
+    let namespace = identity.namespace.as_str();
     let mut made = Secrets::new();
+    made.insert(names::ENGINE_KEYS.to_owned(), engine_keys(identity, existing.get(names::ENGINE_KEYS), rng)?);
     let authority = authority(namespace, existing.get(names::CA), now, rng)?;
     for (secret, service, identity) in [
         (names::ENGINE_TLS, Some(names::ENGINE), "engine"),
@@ -88,17 +283,17 @@ pub fn generate(
         );
     }
     made.insert(names::CA.to_owned(), authority.content);
-    made.insert(
-        names::ENGINE_KEYS.to_owned(),
-        engine_keys(namespace, existing.get(names::ENGINE_KEYS), rng)?,
-    );
     let api_keys = ["cursor.key", "idempotency.key", "token.key"];
     made.insert(names::API_KEYS.to_owned(), random_keys(&api_keys, existing.get(names::API_KEYS), rng));
     let mut password = existing.get(&admin.name).cloned().unwrap_or_default();
     password.entry(admin.key.clone()).or_insert_with(|| random_password(20, rng));
     made.insert(admin.name.clone(), password);
-    let passwords = database::Passwords::keep_or_make(existing.get(names::DATABASE), rng);
-    made.insert(names::DATABASE.to_owned(), database::urls(namespace, server, &passwords));
+    if *database_administrator {
+        let mut login = existing.get(names::DATABASE_ADMINISTRATOR).cloned().unwrap_or_default();
+        login.entry("username".to_owned()).or_insert_with(|| Zeroizing::new(ADMINISTRATOR.to_owned()));
+        login.entry("password".to_owned()).or_insert_with(|| random_password(32, rng));
+        made.insert(names::DATABASE_ADMINISTRATOR.to_owned(), login);
+    }
     made.retain(|name, content| existing.get(name) != Some(content));
     Ok(made)
 }
@@ -121,13 +316,21 @@ fn random_keys(keys: &[&str], existing: Option<&Content>, rng: &mut impl CryptoR
 }
 
 fn engine_keys(
-    namespace: &str,
+    identity: &Identity,
     existing: Option<&Content>,
     rng: &mut impl CryptoRng,
 ) -> Result<Content, GenerateError> {
     const SIGNING: &str = "audit-signing.key";
     const PUBLIC: &str = "audit-public.key";
-    let mut content = random_keys(&["fingerprint.key", "commitment.key", "reply.key"], existing, rng);
+    let former = existing.and_then(|content| content.get(TENANT_ID)).map(|id| id.as_str());
+    if let Some(former) = former
+        && former != identity.id
+        && Some(former) != identity.adopt.as_deref()
+    {
+        return Err(GenerateError::Foreign { secret: names::ENGINE_KEYS, former: former.to_owned() });
+    }
+    let mut content = random_keys(&[FINGERPRINT, "commitment.key", "reply.key"], existing, rng);
+    content.insert(TENANT_ID.to_owned(), Zeroizing::new(identity.id.clone()));
     let signing = match content.get(SIGNING) {
         Some(pem) => SigningKey::from_pkcs8_pem(pem)
             .map_err(|_| GenerateError::Unreadable { secret: names::ENGINE_KEYS, key: SIGNING })?,
@@ -141,7 +344,8 @@ fn engine_keys(
             signing
         }
     };
-    let log = CheckpointKey::new(&log::origin(namespace), signing).map_err(|_| PkiError::Encoding)?;
+    let log =
+        CheckpointKey::new(&log::origin(&identity.namespace), signing).map_err(|_| PkiError::Encoding)?;
     content.insert(PUBLIC.to_owned(), Zeroizing::new(log.verifier_line() + "\n"));
     Ok(content)
 }
@@ -263,12 +467,21 @@ mod tests {
         SecretKeyReference { name: "acme-admin".to_owned(), key: "password".to_owned() }
     }
 
-    fn server() -> database::Server {
-        database::Server { host: "127.0.0.1".to_owned(), port: 5432 }
+    fn run_as(
+        id: &str,
+        adopt: Option<&str>,
+        existing: &Secrets,
+        now: OffsetDateTime,
+        seed: u64,
+    ) -> Result<Secrets, GenerateError> {
+        let identity =
+            Identity { namespace: "acme".to_owned(), id: id.to_owned(), adopt: adopt.map(str::to_owned) };
+        let wanted = Wanted { identity, admin: &admin(), database_administrator: true };
+        generate(&wanted, existing, now, &mut StdRng::seed_from_u64(seed))
     }
 
     fn run(existing: &Secrets, now: OffsetDateTime, seed: u64) -> Result<Secrets, GenerateError> {
-        generate("acme", &admin(), existing, &server(), now, &mut StdRng::seed_from_u64(seed))
+        run_as("1", None, existing, now, seed)
     }
 
     fn merged(existing: &Secrets, made: Secrets) -> Secrets {
@@ -327,7 +540,9 @@ mod tests {
     fn another_tenants_authority_is_not_trusted() {
         let acme = run(&Secrets::new(), NOW, 1).unwrap();
         let mut rng = StdRng::seed_from_u64(2);
-        let other = generate("other", &admin(), &Secrets::new(), &server(), NOW, &mut rng).unwrap();
+        let identity = Identity { namespace: "other".to_owned(), id: "2".to_owned(), adopt: None };
+        let wanted = Wanted { identity, admin: &admin(), database_administrator: false };
+        let other = generate(&wanted, &Secrets::new(), NOW, &mut rng).unwrap();
         let trusted = &acme[names::CA]["ca.crt"];
         assert!(verify(trusted, &other[names::API_TLS]["tls.crt"], "localhost", NOW).is_err());
     }
@@ -379,6 +594,40 @@ mod tests {
         first.get_mut(names::ENGINE_KEYS).unwrap().remove("audit-signing.key");
         let error = run(&first, NOW, 2).unwrap_err();
         assert!(matches!(error, GenerateError::Lost { key: "audit-signing.key", .. }), "{error}");
+    }
+
+    #[test]
+    fn keys_of_a_former_tenant_are_taken_over_only_by_its_id() {
+        let first = run(&Secrets::new(), NOW, 1).unwrap();
+        for adopt in [None, Some("3")] {
+            let error = run_as("2", adopt, &first, NOW, 2).unwrap_err();
+            assert!(matches!(&error, GenerateError::Foreign { former, .. } if former == "1"), "{error}");
+        }
+        let adopted = run_as("2", Some("1"), &first, NOW, 2).unwrap();
+        assert_eq!(adopted.keys().collect::<Vec<_>>(), [names::ENGINE_KEYS]);
+        let keys = &adopted[names::ENGINE_KEYS];
+        assert_eq!(keys["audit-signing.key"], first[names::ENGINE_KEYS]["audit-signing.key"]);
+        assert_eq!(keys[TENANT_ID].as_str(), "2");
+        // From then on they are its own.
+        assert!(run_as("2", None, &merged(&first, adopted), NOW, 3).unwrap().is_empty());
+    }
+
+    #[test]
+    fn digests_change_with_a_value_and_show_none() {
+        let first = run(&Secrets::new(), NOW, 1).unwrap();
+        let mut changed = first.clone();
+        changed.get_mut(names::API_KEYS).unwrap().insert("token.key".into(), Zeroizing::new("x".into()));
+        let (before, after) = (digests(&first), digests(&changed));
+        assert_ne!(before[names::API_KEYS]["token.key"], after[names::API_KEYS]["token.key"]);
+        assert_eq!(before[names::API_KEYS]["cursor.key"], after[names::API_KEYS]["cursor.key"]);
+        // Another tenant's digest of the same value is another.
+        let other = run(&Secrets::new(), NOW, 2).unwrap();
+        let mut same = other.clone();
+        same.insert("s".into(), Content::from([("k".into(), Zeroizing::new("x".into()))]));
+        let mut mine = first.clone();
+        mine.insert("s".into(), same["s"].clone());
+        assert_ne!(digests(&same)["s"], digests(&mine)["s"]);
+        assert!(digests(&Secrets::new()).is_empty());
     }
 
     #[test]

@@ -35,8 +35,10 @@ pub mod names {
     pub const ENGINE_KEYS: &str = "novacrm-engine-keys";
     /// Secret of the API's keys.
     pub const API_KEYS: &str = "novacrm-api-keys";
-    /// Secret of the database addresses, passwords included.
+    /// Secret of the database addresses, passwords included; with CloudNativePG also the name of its `Cluster`.
     pub const DATABASE: &str = "novacrm-database";
+    /// Secret (`kubernetes.io/basic-auth`) of the operator's role on the tenant's own CloudNativePG cluster.
+    pub const DATABASE_ADMINISTRATOR: &str = "novacrm-database-administrator";
     /// Keys of [`DATABASE`]: the CRM database as the application.
     pub const API_URL: &str = "api-url";
     /// The CRM database as its migrator.
@@ -45,6 +47,17 @@ pub mod names {
     pub const AUDIT_URL: &str = "audit-url";
     /// The audit database as its migrator.
     pub const AUDIT_MIGRATION_URL: &str = "audit-migration-url";
+}
+
+/// Who a tenant is: what names its databases and marks what outlives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its namespace.
+    pub namespace: String,
+    /// `metadata.uid`; the namespace where no API server hands uids out.
+    pub id: String,
+    /// Id of the former tenant whose databases and keys it may take over.
+    pub adopt: Option<String>,
 }
 
 /// Where the engine listens for its peers.

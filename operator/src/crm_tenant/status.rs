@@ -2,10 +2,10 @@
 
 use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::conditions::{
-    READY, REASON_AVAILABLE, REASON_FAILED, REASON_INVALID, REASON_PROGRESSING, REASON_VALID, RECONCILING,
-    STALLED,
+    READY, REASON_AVAILABLE, REASON_FAILED, REASON_INVALID, REASON_PROGRESSING, REASON_SUSPENDED,
+    REASON_VALID, RECONCILING, STALLED,
 };
-use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus};
+use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, Migrated};
 use time::OffsetDateTime;
 
 use crate::condition::Conditions;
@@ -19,6 +19,8 @@ pub enum Progress {
     Progressing(String),
     /// It failed and is tried again; the text says why.
     Failed(String),
+    /// It cannot go on for a reason with a name of its own; the text says why and what mends it.
+    Blocked(&'static str, String),
 }
 
 /// What is known of a tenant.
@@ -28,8 +30,12 @@ pub struct Observation {
     pub generation: i64,
     /// The bundle its engines are given.
     pub bundle: Option<BundleReference>,
+    /// What its databases were migrated to.
+    pub migrated: Option<Migrated>,
     /// Why the spec was refused; empty when it was not.
     pub problems: Vec<PolicyProblem>,
+    /// Whether it is suspended, and nothing of it runs any more.
+    pub suspended: bool,
     /// `Database`, `Engine`, `Api`, and how far each is.
     pub parts: Vec<(&'static str, Progress)>,
 }
@@ -55,7 +61,11 @@ pub fn status(
             }
             Progress::Failed(why) => {
                 conditions.set(part, false, REASON_FAILED, why);
-                failed.push(format!("{part}: {why}"));
+                failed.push((REASON_FAILED, format!("{part}: {why}")));
+            }
+            Progress::Blocked(reason, why) => {
+                conditions.set(part, false, reason, why);
+                failed.push((reason, format!("{part}: {why}")));
             }
         }
     }
@@ -67,22 +77,30 @@ pub fn status(
         Some(why) => conditions.set(STALLED, true, REASON_INVALID, why),
         None => conditions.set(STALLED, false, REASON_VALID, accepted),
     }
-    let unfinished = [failed.as_slice(), waiting.as_slice()].concat().join("; ");
+    let worst = failed.first().map(|(reason, _)| *reason);
+    let unfinished: Vec<String> = failed.into_iter().map(|(_, why)| why).chain(waiting).collect();
+    let unfinished = unfinished.join("; ");
     if let Some(why) = &invalid {
         conditions.set(READY, false, REASON_INVALID, why);
         conditions.set(RECONCILING, false, REASON_INVALID, "Waiting for a change of the spec.");
     } else if !unfinished.is_empty() {
-        let reason = if failed.is_empty() { REASON_PROGRESSING } else { REASON_FAILED };
+        let reason = worst.unwrap_or(REASON_PROGRESSING);
         conditions.set(READY, false, reason, &unfinished);
         conditions.set(RECONCILING, true, reason, &unfinished);
     } else {
-        let message = "All parts of the tenant are available.";
-        conditions.set(READY, true, REASON_AVAILABLE, message);
-        conditions.set(RECONCILING, false, REASON_AVAILABLE, message);
+        // Suspended is what was asked for; were it not ready, whoever waits for it would wait for ever.
+        let (reason, message) = if observed.suspended {
+            (REASON_SUSPENDED, "The tenant is suspended: nothing runs, its data is kept.")
+        } else {
+            (REASON_AVAILABLE, "All parts of the tenant are available.")
+        };
+        conditions.set(READY, true, reason, message);
+        conditions.set(RECONCILING, false, reason, message);
     }
     CrmTenantStatus {
         observed_generation: observed.generation,
         bundle: observed.bundle.clone(),
+        migrated: observed.migrated.clone(),
         conditions: conditions.finish(),
     }
 }
@@ -96,7 +114,8 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 
     fn ready(parts: Vec<(&'static str, Progress)>, problems: Vec<PolicyProblem>) -> (String, String, String) {
-        let observed = Observation { generation: 1, bundle: None, problems, parts };
+        let observed =
+            Observation { generation: 1, bundle: None, migrated: None, problems, suspended: false, parts };
         let status = status(&observed, None, NOW);
         let of = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
         (of(READY).status.clone(), of(READY).reason.clone(), of(READY).message.clone())
@@ -117,6 +136,29 @@ mod tests {
         let (status, reason, message) = ready(vec![broken, starting], vec![]);
         assert_eq!((status.as_str(), reason.as_str()), ("False", "Failed"));
         assert_eq!(message, "Engine: it ended with status 1; Api: starting");
+    }
+
+    #[test]
+    fn a_blocked_part_names_its_reason() {
+        let blocked = ("Database", Progress::Blocked("ForeignData", "they are another tenant's".into()));
+        let (status, reason, message) = ready(vec![("Engine", Progress::Available), blocked], vec![]);
+        assert_eq!((status.as_str(), reason.as_str()), ("False", "ForeignData"));
+        assert_eq!(message, "Database: they are another tenant's");
+    }
+
+    #[test]
+    fn a_suspended_tenant_is_ready_and_says_so() {
+        let observed = Observation {
+            generation: 1,
+            bundle: None,
+            migrated: None,
+            problems: vec![],
+            suspended: true,
+            parts: vec![],
+        };
+        let status = status(&observed, None, NOW);
+        let ready = status.conditions.iter().find(|condition| condition.type_ == READY).unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Suspended"));
     }
 
     #[test]

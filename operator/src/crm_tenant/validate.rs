@@ -4,9 +4,10 @@ use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::{CrmTenant, CrmTenantSpec};
 use novacrm_engine_core::bundle::{Bundle, RegisteredUse};
 use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
+use semver::Version;
 
 use crate::crm_tenant::dereference::Dereferenced;
-use crate::crm_tenant::names;
+use crate::crm_tenant::{Identity, names};
 use crate::problem;
 
 /// A bundle as engines are given it.
@@ -35,6 +36,7 @@ pub struct Validated {
     tenant: CrmTenant,
     namespace: String,
     bundle: Bundles,
+    version: String,
 }
 
 impl Validated {
@@ -54,6 +56,22 @@ impl Validated {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            namespace: self.namespace.clone(),
+            id: self.tenant.metadata.uid.clone().unwrap_or_else(|| self.namespace.clone()),
+            adopt: self.tenant.spec.adopt_tenant_id.clone(),
+        }
+    }
+
+    /// The release of the CRM that it should run.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The rules for its engines.
@@ -89,6 +107,8 @@ pub fn validate(
             "Name a server that the operator was given; on one machine there is `default`.",
         ));
     }
+    let version = tenant.spec.version.clone().unwrap_or_else(|| dereferenced.release.clone());
+    problems.extend(check_version(tenant, &version, &dereferenced.release));
     let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
     let bundle = match next_bundle(&namespace, &dereferenced.policies, uses, &dereferenced.bundles, 0) {
         Ok(bundle) => bundle,
@@ -100,7 +120,7 @@ pub fn validate(
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(Validated { tenant: tenant.clone(), namespace, bundle })
+    Ok(Validated { tenant: tenant.clone(), namespace, bundle, version })
 }
 
 /// The part of [`validate`] that looks at nothing but the tenant itself.
@@ -121,8 +141,85 @@ pub fn validate_alone(tenant: &CrmTenant, policy_namespace: &str) -> Vec<PolicyP
         )),
         Some(_) => {}
     }
-    let password = &tenant.spec.auth.bootstrap_admin.password_secret_ref;
-    if [
+    problems.extend(check_names(&tenant.spec));
+    problems.extend(check_autoscaling(&tenant.spec));
+    problems
+}
+
+/// The databases know one direction only: a release whose migrations are older than theirs cannot serve them. A release
+/// newer than the operator may need what this operator does not build.
+fn check_version(tenant: &CrmTenant, wanted: &str, release: &str) -> Option<PolicyProblem> {
+    const PATH: &str = "spec.version";
+    // The form is the schema's business; an operator's own release may be a name that has no order.
+    let wanted = Version::parse(wanted).ok()?;
+    if let Ok(release) = Version::parse(release)
+        && wanted > release
+    {
+        let message = format!("this release is newer than the operator, which runs releases up to {release}");
+        return Some(problem(PATH, &message, "Upgrade the operator first, or name an older release."));
+    }
+    let migrated = tenant.status.as_ref()?.migrated.as_ref()?;
+    let migrated = Version::parse(&migrated.version).ok()?;
+    (wanted < migrated).then(|| {
+        let message = format!("the databases were migrated to {migrated}, and a migration cannot be undone");
+        let hint = if tenant.spec.version.is_some() {
+            "Name that release or a newer one; to go back, restore a backup of both databases into a new tenant."
+        } else {
+            "Upgrade the operator to that release or a newer one; it is older than what ran before."
+        };
+        problem(PATH, &message, hint)
+    })
+}
+
+/// Names of objects that people chose: well-formed, and none of the tenant's own.
+fn check_names(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
+    let mut problems = Vec::new();
+    let password = &spec.auth.bootstrap_admin.password_secret_ref;
+    let mut secrets = vec![("spec.auth.bootstrapAdmin.passwordSecretRef".to_owned(), password)];
+    if let Some(existing) = &spec.database.existing {
+        for (database, urls) in [("crm", &existing.crm), ("audit", &existing.audit)] {
+            let path = format!("spec.database.existing.{database}");
+            secrets.push((format!("{path}.urlSecretRef"), &urls.url_secret_ref));
+            secrets.push((format!("{path}.migrationUrlSecretRef"), &urls.migration_url_secret_ref));
+        }
+    }
+    for (path, reference) in secrets {
+        problems.extend(check_secret_name(&format!("{path}.name"), &reference.name));
+        if !is_secret_key(&reference.key) {
+            problems.push(problem(
+                &format!("{path}.key"),
+                "this is not a key of a Secret",
+                "Use letters, digits, hyphens, underscores and dots.",
+            ));
+        }
+    }
+    let Some(exposure) = &spec.exposure else { return problems };
+    let ingress = exposure.ingress.as_ref();
+    if let Some(name) = ingress.and_then(|ingress| ingress.tls_secret_name.as_ref()) {
+        problems.extend(check_secret_name("spec.exposure.ingress.tlsSecretName", name));
+    }
+    let parent = exposure.gateway.as_ref().map(|gateway| &gateway.parent_ref);
+    for (path, name) in [
+        ("spec.exposure.ingress.className", ingress.and_then(|ingress| ingress.class_name.as_ref())),
+        ("spec.exposure.gateway.parentRef.name", parent.map(|parent| &parent.name)),
+        ("spec.exposure.gateway.parentRef.namespace", parent.and_then(|parent| parent.namespace.as_ref())),
+        (
+            "spec.exposure.gateway.parentRef.sectionName",
+            parent.and_then(|parent| parent.section_name.as_ref()),
+        ),
+    ] {
+        if name.is_some_and(|name| !is_subdomain(name)) {
+            problems.push(problem(path, "this is not a name of an object", NAME_HINT));
+        }
+    }
+    problems
+}
+
+const NAME_HINT: &str =
+    "Use lower-case letters, digits, hyphens and dots, and begin and end with a letter or digit.";
+
+fn check_secret_name(path: &str, name: &str) -> Option<PolicyProblem> {
+    let own = [
         names::CA,
         names::ENGINE_TLS,
         names::API_TLS,
@@ -130,30 +227,32 @@ pub fn validate_alone(tenant: &CrmTenant, policy_namespace: &str) -> Vec<PolicyP
         names::ENGINE_KEYS,
         names::API_KEYS,
         names::DATABASE,
-    ]
-    .contains(&password.name.as_str())
-    {
-        problems.push(problem(
-            "spec.auth.bootstrapAdmin.passwordSecretRef.name",
-            "this Secret holds the tenant's own keys",
-            "Name another Secret; it is made when it does not exist.",
-        ));
+        names::DATABASE_ADMINISTRATOR,
+    ];
+    if own.contains(&name) {
+        let hint = "Name another Secret.";
+        return Some(problem(path, "this Secret holds the tenant's own keys", hint));
     }
-    if !is_subdomain(&password.name) {
-        problems.push(problem(
-            "spec.auth.bootstrapAdmin.passwordSecretRef.name",
-            "this is not a name of a Secret",
-            "Use lower-case letters, digits, hyphens and dots, and begin and end with a letter or digit.",
-        ));
-    }
-    if !is_secret_key(&password.key) {
-        problems.push(problem(
-            "spec.auth.bootstrapAdmin.passwordSecretRef.key",
-            "this is not a key of a Secret",
-            "Use letters, digits, hyphens, underscores and dots.",
-        ));
-    }
-    problems
+    (!is_subdomain(name)).then(|| problem(path, "this is not a name of a Secret", NAME_HINT))
+}
+
+/// Use of processor time is measured against what is requested.
+fn check_autoscaling(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
+    [("spec.api", &spec.api), ("spec.engine", &spec.engine)]
+        .into_iter()
+        .filter(|(_, workload)| workload.autoscaling.is_some())
+        .filter_map(|(path, workload)| {
+            // Without resources of its own, it has the operator's, which request processor time.
+            let requests = workload.resources.as_ref()?.requests.as_ref();
+            (!requests.is_some_and(|requests| requests.contains_key("cpu"))).then(|| {
+                problem(
+                    &format!("{path}.resources.requests.cpu"),
+                    "autoscaling needs a request for processor time, which its target is a share of",
+                    "Add `cpu` under requests, or remove autoscaling.",
+                )
+            })
+        })
+        .collect()
 }
 
 /// The bundle that policies and a register of AI uses make, after the ones that were given before (newest first). One

@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compliance_policy;
 use crate::compliance_policy::status::{EngineView, Serving};
-use crate::crm_tenant::build::{Resources, Settings, build};
-use crate::crm_tenant::database::{self, Passwords};
-use crate::crm_tenant::generate::{GenerateError, generate};
+use crate::crm_tenant::build::{Resources, Settings, Surroundings, build_all};
+use crate::crm_tenant::database;
+use crate::crm_tenant::generate::{GenerateError, Wanted, generate};
 use crate::crm_tenant::status::Progress;
 use crate::crm_tenant::validate::Validated;
 use crate::crm_tenant::{self, ADMIN_PORT, API_PORT, ENGINE_PORT, IMAGE_STATIC_DIR, names};
@@ -160,6 +160,7 @@ struct Running {
     follow: CancellationToken,
     engine: Option<BundleStatus>,
     failure: Option<String>,
+    suspended: bool,
     password_is_new: bool,
     announced: bool,
 }
@@ -249,7 +250,7 @@ pub async fn up(options: &Options, stop: CancellationToken, say: Say<'_>) -> Res
         programs_dir,
         guardian,
         database: postgres.connect_options("postgres"),
-        server: database::Server { host: "127.0.0.1".to_owned(), port: postgres.port() },
+        server: database::Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None },
         sources: None,
         world: World { memory, ..World::default() },
         tenants: BTreeMap::new(),
@@ -418,34 +419,43 @@ impl Up<'_> {
             let ports = self.assign_ports(first)?;
             self.tenants.insert(namespace.to_owned(), Running::new(ports));
         }
-        let settings = Settings { database_port: self.server.port, ..Settings::default() };
+        let surroundings = Surroundings { database_port: self.server.port, ..Surroundings::default() };
         // Taken apart without `..`, so that a kind that was forgotten does not compile. What guards a cluster's
-        // network and nodes has no counterpart on one machine.
+        // network and nodes, leads into it, or spreads over it has no counterpart on one machine, and its private
+        // PostgreSQL stands for one by CloudNativePG.
         let Resources {
             secrets: _,
             mut config_maps,
             service_accounts: _,
             roles: _,
             role_bindings: _,
+            postgresql_clusters: _,
             jobs,
             deployments,
+            horizontal_pod_autoscalers: _,
             services,
+            ingresses: _,
+            http_routes: _,
+            service_monitors: _,
             network_policies: _,
             pod_disruption_budgets: _,
-        } = build(&tenant, &settings);
+        } = build_all(&tenant, &Settings::default(), &surroundings);
 
-        let secrets = self.secrets(&tenant)?;
+        let mut secrets = self.secrets(&tenant)?;
         // The one before first: whoever sees the new one finds the old one in its place.
         config_maps.sort_by_key(|map| map.metadata.name.as_deref() == Some(names::BUNDLE));
         for map in &config_maps {
             self.data.write_config_map(namespace, map)?;
         }
-        let passwords = Passwords::keep_or_make(secrets.get(names::DATABASE), &mut rand::rng());
+        if tenant.spec().suspend {
+            self.suspend(namespace).await;
+            return Ok(());
+        }
         let running = self.tenants.get_mut(namespace);
         let ports = running.as_ref().map(|running| running.ports.clone()).unwrap_or_default();
         if running.is_some_and(|running| running.jobs.is_empty()) {
             (self.say)(&format!("{namespace}: databases are prepared …"));
-            database::provision(&self.database, namespace, &passwords).await?;
+            self.prepare_databases(&tenant, &mut secrets).await?;
         }
         let mut peers = BTreeMap::new();
         for service in &services {
@@ -476,7 +486,10 @@ impl Up<'_> {
             image_folders: BTreeMap::from([(IMAGE_STATIC_DIR.to_owned(), static_dir)]),
         };
         for job in &jobs {
-            let name = job.metadata.name.as_deref().unwrap_or_default();
+            // Its own name says what is in it; people know it, and its log, by what it is.
+            let labels = job.metadata.labels.as_ref();
+            let name =
+                labels.and_then(|labels| labels.get("app.kubernetes.io/name")).map_or("", String::as_str);
             let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
             self.run_job(namespace, name, pod, &site).await?;
         }
@@ -488,6 +501,42 @@ impl Up<'_> {
         self.follow(namespace)?;
         if let Some(running) = self.tenants.get_mut(namespace) {
             running.failure = None;
+            running.suspended = false;
+        }
+        Ok(())
+    }
+
+    async fn suspend(&mut self, namespace: &str) {
+        let Some(running) = self.tenants.get_mut(namespace) else { return };
+        let ports = running.ports.clone();
+        let former = std::mem::replace(running, Running::new(ports));
+        running.suspended = true;
+        if !former.suspended {
+            (self.say)(&format!("{namespace}: the tenant is suspended; its data is kept"));
+        }
+        former.end().await;
+    }
+
+    /// Prepares the databases of a tenant that is about to start: so no process holds a former login.
+    async fn prepare_databases(
+        &mut self,
+        tenant: &Validated,
+        secrets: &mut crm_tenant::generate::Secrets,
+    ) -> Result<(), UpError> {
+        let Some(days) = tenant.spec().database.rotate_after_days() else { return Ok(()) };
+        let database::Prepared { plan, secret, step: _ } = database::prepare(
+            tenant.identity(),
+            &self.server,
+            secrets.get(names::DATABASE),
+            time::Duration::days(days.into()),
+            true,
+            OffsetDateTime::now_utc(),
+            &mut rand::rng(),
+        );
+        database::provision(&self.database, &plan).await?;
+        if secrets.get(names::DATABASE) != Some(&secret) {
+            self.data.write_secret(tenant.namespace(), names::DATABASE, &secret)?;
+            secrets.insert(names::DATABASE.to_owned(), secret);
         }
         Ok(())
     }
@@ -499,7 +548,7 @@ impl Up<'_> {
         let admin = &tenant.spec().auth.bootstrap_admin.password_secret_ref;
         let had_password = secrets.get(&admin.name).is_some_and(|secret| secret.contains_key(&admin.key));
         let now = OffsetDateTime::now_utc();
-        let made = generate(namespace, admin, &secrets, &self.server, now, &mut rand::rng())
+        let made = generate(&Wanted::of(tenant), &secrets, now, &mut rand::rng())
             .map_err(|source| UpError::Generate { namespace: namespace.to_owned(), source })?;
         for (name, content) in &made {
             self.data.write_secret(namespace, name, content)?;
@@ -667,7 +716,9 @@ impl Up<'_> {
             let observed = crm_tenant::status::Observation {
                 generation: view.metadata.generation.unwrap_or_default(),
                 bundle,
+                migrated: None,
                 problems: view.problems.clone(),
+                suspended: self.tenants.get(namespace).is_some_and(|running| running.suspended),
                 parts: self.tenants.get(namespace).map(Running::parts).unwrap_or_default(),
             };
             let status = crm_tenant::status::status(&observed, self.tenants_before.get(key), now);
@@ -796,6 +847,7 @@ impl Running {
             follow,
             engine: None,
             failure: None,
+            suspended: false,
             password_is_new: false,
             announced: false,
         }
@@ -806,6 +858,9 @@ impl Running {
     }
 
     fn parts(&self) -> Vec<(&'static str, Progress)> {
+        if self.suspended {
+            return Vec::new();
+        }
         let part = |name: &str| match self.states.get(name) {
             Some(State::Ready) => Progress::Available,
             Some(State::Starting(what)) => Progress::Progressing(what.clone()),

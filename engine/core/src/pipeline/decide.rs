@@ -101,8 +101,11 @@ pub(crate) fn decide(
     key: Option<&FingerprintKey>,
     failure: Option<(Uninspected, FailureMode)>,
 ) -> Decision {
-    let policies: Vec<&CompiledPolicy> =
-        policies.iter().map(Arc::as_ref).filter(|policy| policy.applies_to(context.request.surface)).collect();
+    let policies: Vec<&CompiledPolicy> = policies
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|policy| policy.applies_to(context.request.surface))
+        .collect();
     let seen = inspect(&policies, context.request.text, key);
 
     let mut whole = Effect::default();

@@ -22,6 +22,10 @@ use crate::pipeline::{Context, Decision, Request, decide};
 
 /// The schema's message for an update that does not raise the version.
 pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes";
+/// As the schema of `CrmTenant` has it.
+pub(crate) const TYPE_STAYS: &str = "the type of a tenant's database cannot change";
+/// As the schema of `CrmTenant` has it.
+pub(crate) const SERVER_STAYS: &str = "the server of a tenant's databases cannot change";
 
 /// How every message about a test that fails begins.
 pub const TEST_FAILS: &str = "the test fails";
@@ -163,6 +167,25 @@ pub fn check_update(old: &CompliancePolicySpec, new: &CompliancePolicySpec) -> R
             MUST_GROW,
             format!("Raise it above {older}; describe the change in spec.changelog."),
         )),
+    }
+}
+
+/// Judges a change of a tenant: it keeps the databases it began with. Another type or server would be an empty CRM
+/// beside the one with the records.
+///
+/// # Errors
+/// The problem, below `spec.database`.
+pub fn check_tenant_update(old: &CrmTenantSpec, new: &CrmTenantSpec) -> Result<(), PolicyProblem> {
+    let (old, new) = (&old.database, &new.database);
+    let hint = "Put back the former value. To move the records, make a tenant in a namespace of its own and import them.";
+    if old.r#type != new.r#type {
+        return Err(problem("spec.database.type", TYPE_STAYS, hint));
+    }
+    match (&old.managed, &new.managed) {
+        (Some(old), Some(new)) if old.server_ref != new.server_ref => {
+            Err(problem("spec.database.managed.serverRef.name", SERVER_STAYS, hint))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -16,7 +16,7 @@ mod source;
 mod tests;
 pub(crate) mod words;
 
-pub use check::{CheckedPolicy, Scope, TEST_FAILS, check, check_tenant, check_update};
+pub use check::{CheckedPolicy, Scope, TEST_FAILS, check, check_tenant, check_tenant_update, check_update};
 pub use compile::CompiledPolicy;
 pub use manifest::{Located, Manifest, Review, read_manifests, read_object, review};
 pub use problem::PolicyProblem;

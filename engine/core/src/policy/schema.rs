@@ -59,8 +59,9 @@ struct Rule {
     keeps: fn(&Map<String, Value>) -> bool,
 }
 
-/// The rules that look at one state of an object; those that compare two are in [`super::check_update`].
-const RULES: [Rule; 5] = [
+/// The rules that look at one state of an object; those that compare two are in [`super::check_update`] and
+/// [`super::check_tenant_update`].
+const RULES: [Rule; 11] = [
     Rule {
         message: "exactly one of finding, field and useCase must be set",
         field: None,
@@ -93,6 +94,49 @@ const RULES: [Rule; 5] = [
         field: Some("managed"),
         hint: "Set managed.serverRef.name to the server the platform team named.",
         keeps: |database| is(database, "type", "managed") == has(database, "managed"),
+    },
+    Rule {
+        message: "cloudNativePg must be set exactly when type is cloudNativePg",
+        field: Some("cloudNativePg"),
+        hint: "Set cloudNativePg.storage.size to the size of each server's volume.",
+        keeps: |database| is(database, "type", "cloudNativePg") == has(database, "cloudNativePg"),
+    },
+    Rule {
+        message: "existing must be set exactly when type is existing",
+        field: Some("existing"),
+        hint: "Name the Secrets with the addresses of both databases under existing.crm and existing.audit.",
+        keeps: |database| is(database, "type", "existing") == has(database, "existing"),
+    },
+    Rule {
+        message: "an exposed CRM needs at least one hostname",
+        field: Some("hostnames"),
+        hint: "Name the hosts that browsers reach the CRM under, or remove exposure.",
+        keeps: |spec| {
+            !has(spec, "exposure")
+                || spec.get("hostnames").and_then(Value::as_array).is_some_and(|names| !names.is_empty())
+        },
+    },
+    Rule {
+        message: "ingress must be set exactly when type is ingress",
+        field: Some("ingress"),
+        hint: "Write `ingress: {}` for the cluster's default class, or name a class and a certificate in it.",
+        keeps: |exposure| is(exposure, "type", "ingress") == has(exposure, "ingress"),
+    },
+    Rule {
+        message: "gateway must be set exactly when type is gateway",
+        field: Some("gateway"),
+        hint: "Name the Gateway under gateway.parentRef.",
+        keeps: |exposure| is(exposure, "type", "gateway") == has(exposure, "gateway"),
+    },
+    Rule {
+        message: "minReplicas must not be above maxReplicas",
+        field: Some("minReplicas"),
+        hint: "Lower minReplicas, or raise maxReplicas.",
+        keeps: |scaling| {
+            let count = |name: &str| scaling.get(name).and_then(Value::as_i64);
+            // Absent means one, which no maximum is below.
+            count("minReplicas").is_none_or(|least| count("maxReplicas").is_none_or(|most| least <= most))
+        },
     },
 ];
 
@@ -434,6 +478,11 @@ fn form(pattern: &str) -> String {
         r"^[a-z0-9]+([.-][a-z0-9]+)*(\.\*)?$" => "Use an id such as `pii.iban`, or a family such as `pii.*`.",
         r"^custom\.[a-z0-9]+([.-][a-z0-9]+)*$" => "Use an id such as `custom.project-code`.",
         r"^[^@\s]+@[^@\s]+$" => "Use an e-mail address.",
+        r"^[1-9][0-9]*(Mi|Gi|Ti)$" => "Use a whole number with Mi, Gi or Ti, such as `10Gi`.",
+        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" => "Use the id that the refusal named.",
+        r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$" => {
+            "Use a host name in lower case, such as `crm.acme.example`."
+        }
         _ if pattern.starts_with(r"^(0|[1-9][0-9]*)\.(0|[1-9]") => {
             "Use a semantic version such as `1.2.0`, in quotes if it could be read as a number."
         }
@@ -506,7 +555,8 @@ mod tests {
     fn every_rule_across_fields_is_mirrored_with_the_same_message() {
         let (_, messages) = all();
         let mut mirrored: HashSet<String> = RULES.iter().map(|rule| rule.message.to_owned()).collect();
-        mirrored.insert(super::super::check::MUST_GROW.to_owned());
+        use super::super::check::{MUST_GROW, SERVER_STAYS, TYPE_STAYS};
+        mirrored.extend([MUST_GROW, SERVER_STAYS, TYPE_STAYS].map(str::to_owned));
         assert_eq!(messages, mirrored);
     }
 
