@@ -203,11 +203,11 @@ async fn wait_for_definitions(
                 readiness.ready(API_SERVER);
                 list.resources.into_iter().map(|resource| resource.kind).collect()
             }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
                 readiness.ready(API_SERVER);
                 Vec::new()
             }
-            Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 401 => {
+            Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
                 return Err(RunError::Refused(kube::Error::Api(status)));
             }
             Err(error) => {
