@@ -45,8 +45,10 @@ fn flux_judges_each_case_as_expected() {
         for case in cases() {
             let Some(expected) = &case.flux else { continue };
             // Exactly one holds, or none while Flux has to wait: so the order in which it asks does not matter.
-            let holds: Vec<_> =
-                ["inProgress", "failed", "current"].into_iter().filter(|name| holds(&check[name], &case.object)).collect();
+            let holds: Vec<_> = ["inProgress", "failed", "current"]
+                .into_iter()
+                .filter(|name| holds(&check[name], &case.object))
+                .collect();
             let wanted: Vec<&str> = if expected == "waiting" { Vec::new() } else { vec![expected] };
             assert_eq!(holds, wanted, "{}: {}", check["kind"], case.name);
         }
@@ -71,12 +73,18 @@ fn holds(expression: &Value, object: &Value) -> bool {
 fn the_examples_lead_to_the_charts_in_order() {
     let applications = documents(&read("argocd/applications.yaml"));
     let wave = |application: &Value| {
-        application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"].as_str().unwrap().parse::<i32>().unwrap()
+        application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]
+            .as_str()
+            .unwrap()
+            .parse::<i32>()
+            .unwrap()
     };
     let waves: Vec<_> = applications.iter().map(wave).collect();
     assert_eq!(waves, [-5, 0, 5]);
-    let mut charts: Vec<_> =
-        applications.iter().filter_map(|application| application["spec"]["source"]["path"].as_str()).collect();
+    let mut charts: Vec<_> = applications
+        .iter()
+        .filter_map(|application| application["spec"]["source"]["path"].as_str())
+        .collect();
     charts.truncate(2);
     let releases = documents(&read("flux/releases.yaml"));
     let flux = releases.iter().map(|release| release["spec"]["chart"]["spec"]["chart"].as_str().unwrap());

@@ -63,9 +63,27 @@ fn equal_values_are_rendered_to_equal_bytes_by_both_helms() {
 #[test]
 fn no_template_asks_the_cluster_the_clock_or_chance() {
     const FORBIDDEN: [&str; 21] = [
-        "lookup", "genCA", "genCAWithKey", "genSignedCert", "genSignedCertWithKey", "genSelfSignedCert",
-        "genSelfSignedCertWithKey", "genPrivateKey", "randAlphaNum", "randAlpha", "randAscii", "randNumeric", "randInt",
-        "randBytes", "uuidv4", "now", "ago", "bcrypt", "htpasswd", "encryptAES", "getHostByName",
+        "lookup",
+        "genCA",
+        "genCAWithKey",
+        "genSignedCert",
+        "genSignedCertWithKey",
+        "genSelfSignedCert",
+        "genSelfSignedCertWithKey",
+        "genPrivateKey",
+        "randAlphaNum",
+        "randAlpha",
+        "randAscii",
+        "randNumeric",
+        "randInt",
+        "randBytes",
+        "uuidv4",
+        "now",
+        "ago",
+        "bcrypt",
+        "htpasswd",
+        "encryptAES",
+        "getHostByName",
     ];
     for chart in [OPERATOR, CRDS] {
         for entry in std::fs::read_dir(repository().join(chart).join("templates")).unwrap() {
@@ -125,7 +143,8 @@ fn the_definitions_are_those_of_the_crate_and_are_kept() {
     }
     assert_eq!(rendered.len(), committed.len());
     for definition in &committed {
-        let found = object(&rendered, "CustomResourceDefinition", definition["metadata"]["name"].as_str().unwrap());
+        let found =
+            object(&rendered, "CustomResourceDefinition", definition["metadata"]["name"].as_str().unwrap());
         // Numbers pass through Helm's JSON, where 0.0 is 0.
         assert_eq!(number_text(&found["spec"]), number_text(&definition["spec"]));
         assert_eq!(found["metadata"]["annotations"], json!({ "helm.sh/resource-policy": "keep", "a": "b" }));
@@ -141,7 +160,9 @@ fn number_text(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64().unwrap().to_string()),
         Value::Array(items) => items.iter().map(number_text).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), number_text(value))).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (key.clone(), number_text(value))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -217,13 +238,22 @@ fn each_value_does_what_its_description_says() {
             json!("own/novacrm-operator:0.1.0"),
         ),
         (
-            &["--set", "image.repository=op,image.tag=1.2,image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
+            &[
+                "--set",
+                "image.repository=op,image.tag=1.2,image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            ],
             "Deployment",
             NAME,
             format!("{container}/image"),
             json!(format!("op:1.2@{digest}")),
         ),
-        (&["--set", "image.pullPolicy=Never"], "Deployment", NAME, format!("{container}/imagePullPolicy"), json!("Never")),
+        (
+            &["--set", "image.pullPolicy=Never"],
+            "Deployment",
+            NAME,
+            format!("{container}/imagePullPolicy"),
+            json!("Never"),
+        ),
         (
             &["--set", "imagePullSecrets[0].name=a,global.imagePullSecrets[0].name=b"],
             "Deployment",
@@ -232,7 +262,13 @@ fn each_value_does_what_its_description_says() {
             json!([{ "name": "a" }, { "name": "b" }]),
         ),
         (&["--set", "fullnameOverride=crm"], "Deployment", "crm", "/spec/replicas".into(), json!(2)),
-        (&["--set", "commonLabels.team=platform"], "Service", "novacrm-operator-webhook", "/metadata/labels/team".into(), json!("platform")),
+        (
+            &["--set", "commonLabels.team=platform"],
+            "Service",
+            "novacrm-operator-webhook",
+            "/metadata/labels/team".into(),
+            json!("platform"),
+        ),
         (
             // The standard labels win.
             &["--set-json", r#"commonLabels={"app.kubernetes.io/name":"other"}"#],
@@ -242,19 +278,97 @@ fn each_value_does_what_its_description_says() {
             json!("novacrm-operator"),
         ),
         (&["--set", "replicaCount=3"], "Deployment", NAME, "/spec/replicas".into(), json!(3)),
-        (&["--set", "revisionHistoryLimit=0"], "Deployment", NAME, "/spec/revisionHistoryLimit".into(), json!(0)),
-        (&["--set", "deploymentAnnotations.a=b"], "Deployment", NAME, "/metadata/annotations/a".into(), json!("b")),
-        (&["--set", "podAnnotations.a=b"], "Deployment", NAME, "/spec/template/metadata/annotations/a".into(), json!("b")),
-        (&["--set", "podLabels.a=b"], "Deployment", NAME, "/spec/template/metadata/labels/a".into(), json!("b")),
-        (&["--set", "resources.limits.memory=1Gi"], "Deployment", NAME, format!("{container}/resources/limits/memory"), json!("1Gi")),
-        (&["--set", "podSecurityContext.fsGroup=7"], "Deployment", NAME, format!("{pod}/securityContext/fsGroup"), json!(7)),
-        (&["--set", "securityContext.runAsUser=7"], "Deployment", NAME, format!("{container}/securityContext/runAsUser"), json!(7)),
-        (&["--set", "terminationGracePeriodSeconds=7"], "Deployment", NAME, format!("{pod}/terminationGracePeriodSeconds"), json!(7)),
-        (&["--set", "priorityClassName=high"], "Deployment", NAME, format!("{pod}/priorityClassName"), json!("high")),
-        (&["--set", "nodeSelector.pool=crm"], "Deployment", NAME, format!("{pod}/nodeSelector/pool"), json!("crm")),
-        (&["--set", "tolerations[0].key=crm"], "Deployment", NAME, format!("{pod}/tolerations/0/key"), json!("crm")),
-        (&["--set-json", r#"affinity={"podAffinity":{}}"#], "Deployment", NAME, format!("{pod}/affinity"), json!({ "podAffinity": {} })),
-        (&[], "Deployment", NAME, format!("{pod}/topologySpreadConstraints/0/topologyKey"), json!("topology.kubernetes.io/zone")),
+        (
+            &["--set", "revisionHistoryLimit=0"],
+            "Deployment",
+            NAME,
+            "/spec/revisionHistoryLimit".into(),
+            json!(0),
+        ),
+        (
+            &["--set", "deploymentAnnotations.a=b"],
+            "Deployment",
+            NAME,
+            "/metadata/annotations/a".into(),
+            json!("b"),
+        ),
+        (
+            &["--set", "podAnnotations.a=b"],
+            "Deployment",
+            NAME,
+            "/spec/template/metadata/annotations/a".into(),
+            json!("b"),
+        ),
+        (
+            &["--set", "podLabels.a=b"],
+            "Deployment",
+            NAME,
+            "/spec/template/metadata/labels/a".into(),
+            json!("b"),
+        ),
+        (
+            &["--set", "resources.limits.memory=1Gi"],
+            "Deployment",
+            NAME,
+            format!("{container}/resources/limits/memory"),
+            json!("1Gi"),
+        ),
+        (
+            &["--set", "podSecurityContext.fsGroup=7"],
+            "Deployment",
+            NAME,
+            format!("{pod}/securityContext/fsGroup"),
+            json!(7),
+        ),
+        (
+            &["--set", "securityContext.runAsUser=7"],
+            "Deployment",
+            NAME,
+            format!("{container}/securityContext/runAsUser"),
+            json!(7),
+        ),
+        (
+            &["--set", "terminationGracePeriodSeconds=7"],
+            "Deployment",
+            NAME,
+            format!("{pod}/terminationGracePeriodSeconds"),
+            json!(7),
+        ),
+        (
+            &["--set", "priorityClassName=high"],
+            "Deployment",
+            NAME,
+            format!("{pod}/priorityClassName"),
+            json!("high"),
+        ),
+        (
+            &["--set", "nodeSelector.pool=crm"],
+            "Deployment",
+            NAME,
+            format!("{pod}/nodeSelector/pool"),
+            json!("crm"),
+        ),
+        (
+            &["--set", "tolerations[0].key=crm"],
+            "Deployment",
+            NAME,
+            format!("{pod}/tolerations/0/key"),
+            json!("crm"),
+        ),
+        (
+            &["--set-json", r#"affinity={"podAffinity":{}}"#],
+            "Deployment",
+            NAME,
+            format!("{pod}/affinity"),
+            json!({ "podAffinity": {} }),
+        ),
+        (
+            &[],
+            "Deployment",
+            NAME,
+            format!("{pod}/topologySpreadConstraints/0/topologyKey"),
+            json!("topology.kubernetes.io/zone"),
+        ),
         (
             &["--set-json", r#"topologySpreadConstraints=[{"topologyKey":"rack"}]"#],
             "Deployment",
@@ -264,8 +378,20 @@ fn each_value_does_what_its_description_says() {
         ),
         (&[], "Deployment", NAME, format!("{pod}/automountServiceAccountToken"), json!(true)),
         (&[], "ServiceAccount", NAME, "/automountServiceAccountToken".into(), json!(false)),
-        (&["--set", "serviceAccount.name=crm"], "ServiceAccount", "crm", "/metadata/namespace".into(), json!(NAMESPACE)),
-        (&["--set", "serviceAccount.annotations.a=b"], "ServiceAccount", NAME, "/metadata/annotations/a".into(), json!("b")),
+        (
+            &["--set", "serviceAccount.name=crm"],
+            "ServiceAccount",
+            "crm",
+            "/metadata/namespace".into(),
+            json!(NAMESPACE),
+        ),
+        (
+            &["--set", "serviceAccount.annotations.a=b"],
+            "ServiceAccount",
+            NAME,
+            "/metadata/annotations/a".into(),
+            json!("b"),
+        ),
         (
             &["--set", "serviceAccount.create=false,serviceAccount.name=crm"],
             "ClusterRoleBinding",
@@ -273,9 +399,27 @@ fn each_value_does_what_its_description_says() {
             "/subjects/0/name".into(),
             json!("crm"),
         ),
-        (&["--set", "podDisruptionBudget.maxUnavailable=50%"], "PodDisruptionBudget", NAME, "/spec/maxUnavailable".into(), json!("50%")),
-        (&["--set", "webhook.failurePolicy=Ignore"], "ValidatingWebhookConfiguration", NAME, "/webhooks/0/failurePolicy".into(), json!("Ignore")),
-        (&["--set", "webhook.timeoutSeconds=2"], "ValidatingWebhookConfiguration", NAME, "/webhooks/0/timeoutSeconds".into(), json!(2)),
+        (
+            &["--set", "podDisruptionBudget.maxUnavailable=50%"],
+            "PodDisruptionBudget",
+            NAME,
+            "/spec/maxUnavailable".into(),
+            json!("50%"),
+        ),
+        (
+            &["--set", "webhook.failurePolicy=Ignore"],
+            "ValidatingWebhookConfiguration",
+            NAME,
+            "/webhooks/0/failurePolicy".into(),
+            json!("Ignore"),
+        ),
+        (
+            &["--set", "webhook.timeoutSeconds=2"],
+            "ValidatingWebhookConfiguration",
+            NAME,
+            "/webhooks/0/timeoutSeconds".into(),
+            json!(2),
+        ),
         (
             &["--set", "watchNamespaces={b,a}"],
             "ValidatingWebhookConfiguration",
@@ -283,8 +427,20 @@ fn each_value_does_what_its_description_says() {
             "/webhooks/0/namespaceSelector/matchExpressions/0/values".into(),
             json!(["a", "b", "novacrm-policies"]),
         ),
-        (&["--set", "policyNamespace.name=rules"], "Namespace", "rules", "/metadata/annotations".into(), json!({ "helm.sh/resource-policy": "keep" })),
-        (&["--set", "metrics.service.annotations.a=b"], "Service", "novacrm-operator-metrics", "/metadata/annotations/a".into(), json!("b")),
+        (
+            &["--set", "policyNamespace.name=rules"],
+            "Namespace",
+            "rules",
+            "/metadata/annotations".into(),
+            json!({ "helm.sh/resource-policy": "keep" }),
+        ),
+        (
+            &["--set", "metrics.service.annotations.a=b"],
+            "Service",
+            "novacrm-operator-metrics",
+            "/metadata/annotations/a".into(),
+            json!("b"),
+        ),
         (
             &["--set", "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.interval=5s"],
             "ServiceMonitor",
@@ -313,9 +469,18 @@ fn each_value_does_what_its_description_says() {
             "/spec/egress/3/ports".into(),
             json!([{ "protocol": "TCP", "port": 6432 }]),
         ),
-        (&["--set-json", r#"networkPolicy.extraEgress=[{"ports":[{"port":4317}]}]"#], "NetworkPolicy", NAME, "/spec/egress/4/ports/0/port".into(), json!(4317)),
         (
-            &["--set-json", r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"{{ .Release.Name }}-x"}}]"#],
+            &["--set-json", r#"networkPolicy.extraEgress=[{"ports":[{"port":4317}]}]"#],
+            "NetworkPolicy",
+            NAME,
+            "/spec/egress/4/ports/0/port".into(),
+            json!(4317),
+        ),
+        (
+            &[
+                "--set-json",
+                r#"extraObjects=[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"{{ .Release.Name }}-x"}}]"#,
+            ],
             "ConfigMap",
             "novacrm-operator-x",
             "/apiVersion".into(),
@@ -335,17 +500,26 @@ fn each_value_does_what_its_description_says() {
 fn the_operator_is_told_what_its_flags_ask_for() {
     let told = |arguments: &[&str]| -> Vec<(String, Value)> {
         let objects = helm().objects(OPERATOR, arguments);
-        let env = object(&objects, "Deployment", NAME)["spec"]["template"]["spec"]["containers"][0]["env"].clone();
-        let env = env.as_array().unwrap().iter();
-        env.map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable["value"].clone())).collect()
+        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+        let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().iter();
+        env.map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable["value"].clone()))
+            .collect()
     };
     let names: Vec<_> = told(&["--values", NAMESPACED]).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
         [
-            "POD_NAME", "POD_NAMESPACE", "NOVACRM_LOG", "NOVACRM_POLICY_NAMESPACE", "NOVACRM_WATCH_NAMESPACES",
-            "NOVACRM_IMAGE_VERSION", "NOVACRM_LEASE", "NOVACRM_ADMIN_ADDRESS", "NOVACRM_WEBHOOK_ADDRESS",
-            "NOVACRM_WEBHOOK_SERVICE", "NOVACRM_WEBHOOK_CONFIGURATION"
+            "POD_NAME",
+            "POD_NAMESPACE",
+            "NOVACRM_LOG",
+            "NOVACRM_POLICY_NAMESPACE",
+            "NOVACRM_WATCH_NAMESPACES",
+            "NOVACRM_IMAGE_VERSION",
+            "NOVACRM_LEASE",
+            "NOVACRM_ADMIN_ADDRESS",
+            "NOVACRM_WEBHOOK_ADDRESS",
+            "NOVACRM_WEBHOOK_SERVICE",
+            "NOVACRM_WEBHOOK_CONFIGURATION"
         ]
     );
     for (arguments, name, value) in [
@@ -432,7 +606,9 @@ fn bad_values_are_refused_and_the_refusal_names_the_field() {
         let said = helm.refused(&["template", "x", OPERATOR, "--kube-version", "1.36.0", "--set", argument]);
         assert!(said.contains(field), "{argument}: {said}");
     }
-    for (argument, field) in [("keep=perhaps", "keep"), ("crds.keep=true", "crds"), ("labels.a.b=c", "labels")] {
+    for (argument, field) in
+        [("keep=perhaps", "keep"), ("crds.keep=true", "crds"), ("labels.a.b=c", "labels")]
+    {
         let said = helm.refused(&["template", "x", CRDS, "--kube-version", "1.36.0", "--set", argument]);
         assert!(said.contains(field), "{argument}: {said}");
     }
@@ -460,6 +636,8 @@ fn an_umbrella_chart_switches_the_charts_and_passes_what_is_global() {
         "novacrm-operator": { "enabled": true }, "novacrm-crds": { "enabled": true },
     });
     std::fs::write(folder.path().join("values.yaml"), values.to_string()).unwrap();
+    std::fs::create_dir(folder.path().join("templates")).unwrap();
+    std::fs::write(folder.path().join("templates/NOTES.txt"), "").unwrap();
     let platform = folder.path().to_str().unwrap();
     for generation in GENERATIONS {
         let helm = Helm::new(generation);
@@ -469,7 +647,8 @@ fn an_umbrella_chart_switches_the_charts_and_passes_what_is_global() {
         let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
         assert_eq!(image, &json!(format!("r.example.org/novacrm-operator:{version}")));
         object(&objects, "CustomResourceDefinition", "crmtenants.novacrm.io");
-        let off = helm.objects(platform, &["--set", "novacrm-operator.enabled=false,novacrm-crds.enabled=false"]);
+        let off =
+            helm.objects(platform, &["--set", "novacrm-operator.enabled=false,novacrm-crds.enabled=false"]);
         assert_eq!(off, Vec::<Value>::new());
     }
 }
@@ -480,7 +659,14 @@ fn no_role_has_a_wildcard_or_a_way_to_more_rights() {
         for object in helm().objects(OPERATOR, arguments) {
             for rule in object["rules"].as_array().into_iter().flatten() {
                 let text = rule.to_string();
-                for word in ["\"*\"", "\"escalate\"", "\"bind\"", "\"impersonate\"", "pods/exec", "serviceaccounts/token"] {
+                for word in [
+                    "\"*\"",
+                    "\"escalate\"",
+                    "\"bind\"",
+                    "\"impersonate\"",
+                    "pods/exec",
+                    "serviceaccounts/token",
+                ] {
                     assert!(!text.contains(word), "{}: {text}", object["metadata"]["name"]);
                 }
             }
@@ -526,9 +712,15 @@ fn watched_namespaces_narrow_the_rights_to_roles_in_them() {
     assert_eq!(grants(role("team-b")), tenants);
     let policies = grants(role("novacrm-policies"));
     assert!(policies.is_subset(&tenants));
-    assert!(policies.iter().all(|grant| !grant.contains("secrets") && !grant.contains("pods")), "{policies:?}");
+    assert!(
+        policies.iter().all(|grant| !grant.contains("secrets") && !grant.contains("pods")),
+        "{policies:?}"
+    );
     for binding in narrow.iter().filter(|object| object["kind"] == "RoleBinding") {
-        assert_eq!(binding["subjects"], json!([{ "kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE }]));
+        assert_eq!(
+            binding["subjects"],
+            json!([{ "kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE }])
+        );
     }
 }
 
@@ -540,7 +732,8 @@ fn rights_for_kinds_of_others_go_with_their_integration() {
         ("prometheusOperator", "monitoring.coreos.com"),
     ] {
         let has = |enabled: &str| {
-            let objects = helm().objects(OPERATOR, &["--set", &format!("integrations.{integration}={enabled}")]);
+            let objects =
+                helm().objects(OPERATOR, &["--set", &format!("integrations.{integration}={enabled}")]);
             let granted = grants(object(&objects, "ClusterRole", "novacrm-operator-tenants"));
             granted.iter().any(|grant| grant.starts_with(group))
         };
