@@ -188,8 +188,11 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
             if report.away.is_none()
                 && let Some(bundle) = report.status.as_ref().and_then(|status| status.bundle.as_ref())
             {
+                let status = report.status.as_ref();
+                let refused = status.and_then(|status| status.last_error.as_ref());
+                let refused = refused.map_or("", |error| error.digest.as_str());
                 // A digest is `sha256:<hex>`, which needs no encoding.
-                url = format!("{url}?not={}", bundle.digest);
+                url = format!("{url}?not={}&refused={refused}", bundle.digest);
             }
             let failed = |error: reqwest::Error| {
                 tracing::debug!(error = &error as &dyn std::error::Error, "an engine cannot be asked");
