@@ -85,7 +85,7 @@ pub(super) fn step(
         .filter(|served| dns_names(namespace, service).iter().all(|name| served.dns_names.contains(name)));
 
     let mut content = existing.clone();
-    let issuer = match (newest, issuer) {
+    let (issuer, issuer_ends) = match (newest, issuer) {
         (Some(newest), Some(issuer)) if !newest.is_due(now) => match served {
             Some(served) if !served.is_due(now) => {
                 return Ok(Step::Wait(served.due_at().min(newest.due_at())));
@@ -93,7 +93,7 @@ pub(super) fn step(
             Some(served) if served.issuer != newest.subject && !trusted => {
                 return Ok(Step::Wait(now + lives.settle));
             }
-            _ => issuer,
+            _ => (issuer, newest.validity.not_after),
         },
         _ => {
             let name = format!("{service}.{namespace}.svc");
@@ -106,7 +106,7 @@ pub(super) fn step(
             if served.is_some() {
                 return Ok(Step::Write(content));
             }
-            issuer
+            (issuer, validity.not_after)
         }
     };
     let mut alternatives = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
@@ -114,7 +114,9 @@ pub(super) fn step(
         alternatives.push(SanType::DnsName(name.try_into()?));
     }
     let subject = pki::Subject { name: service, alternatives, roles: &[ExtendedKeyUsagePurpose::ServerAuth] };
-    let made = pki::issue(subject, KeyKind::P256, lives.validity(lives.certificate, now), &issuer, rng)?;
+    let mut validity = lives.validity(lives.certificate, now);
+    validity.not_after = validity.not_after.min(issuer_ends);
+    let made = pki::issue(subject, KeyKind::P256, validity, &issuer, rng)?;
     content.insert(CERTIFICATE.to_owned(), Zeroizing::new(made.certificate));
     content.insert(KEY.to_owned(), made.key);
     Ok(Step::Write(content))

@@ -57,7 +57,8 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers all of them.
-    pub fn new(registry: &mut Registry) -> Self {
+    pub fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("novacrm_operator");
         let metrics = Self {
             admissions: Family::default(),
             duration: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),

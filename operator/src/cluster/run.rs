@@ -77,7 +77,7 @@ pub enum RunError {
 pub async fn run(client: Client, process: Process, stop: CancellationToken) -> Result<(), RunError> {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
-    let webhook_metrics = process.webhook.as_ref().map(|_| admission::Metrics::new(&mut registry));
+    let webhook_metrics = process.webhook.as_ref().map(|_| admission::Metrics::register(&mut registry));
     let mut parts = vec![API_SERVER, DEFINITIONS];
     parts.extend(process.webhook.as_ref().map(|_| admission::READINESS));
     let readiness = admin::Readiness::new(&parts);

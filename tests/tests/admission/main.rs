@@ -1,0 +1,8 @@
+//! Admission as the API server meets it: one verdict everywhere, certificates that change under load, and nothing
+//! else stopped when nobody answers.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod rotation;
+mod server;
+mod verdicts;
+mod webhook;
