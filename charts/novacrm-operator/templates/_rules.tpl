@@ -66,17 +66,17 @@
 {{- if .Values.integrations.gatewayApi }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [list, create, patch, delete]
 {{- end }}
 {{- if .Values.integrations.cloudNativePg }}
 # A tenant's PostgreSQL outlives it.
 - apiGroups: [postgresql.cnpg.io]
   resources: [clusters]
-  verbs: [list, watch, create, patch]
+  verbs: [list, create, patch]
 {{- end }}
 {{- if .Values.integrations.prometheusOperator }}
 - apiGroups: [monitoring.coreos.com]
   resources: [servicemonitors]
-  verbs: [list, watch, create, patch, delete]
+  verbs: [list, create, patch, delete]
 {{- end }}
 {{- end }}

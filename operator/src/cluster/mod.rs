@@ -81,6 +81,15 @@ impl Config {
         names.dedup();
         names.into_iter().map(Some).collect()
     }
+
+    /// Where tenants may have objects: the policies' namespace, where the operator may read nothing else, is none of
+    /// them unless it is named.
+    fn tenant_scopes(&self) -> Vec<Scope> {
+        let mut scopes = self.scopes();
+        let named = |scope: &Scope| scope.as_ref().is_none_or(|name| self.watch_namespaces.contains(name));
+        scopes.retain(named);
+        scopes
+    }
 }
 
 /// A policy as it was judged last.
@@ -180,6 +189,7 @@ impl Cluster {
     pub fn start(client: Client, config: Config, metrics: Metrics, stop: &CancellationToken) -> Started {
         let (changes, changed) = mpsc::unbounded_channel();
         let scopes = config.scopes();
+        let tenant_scopes = config.tenant_scopes();
         let engines = Engines::new(client.clone(), stop.child_token());
         let mut queues = Vec::new();
         let mut ends = Vec::new();
@@ -233,13 +243,13 @@ impl Cluster {
             stop_token(),
             move |server: &PartialObjectMeta<Secret>, gone| send_server(watch::key_of(server), gone),
         );
-        for scope in &scopes {
+        for scope in &tenant_scopes {
             let send = send(dispatch::Change::Owned);
             let tell = move |secret: &PartialObjectMeta<Secret>, gone| send(watch::key_of(secret), gone);
             follow(watch::api(&client, scope), everything().labels(MANAGED), (), stop_token(), tell);
         }
         let follow_kind = |resource: &ApiResource| {
-            each(&scopes, |scope| {
+            each(&tenant_scopes, |scope| {
                 let api = match scope {
                     Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
                     None => Api::all_with(client.clone(), resource),
@@ -424,7 +434,7 @@ impl Started {
         self.filled().await;
         let Self { cluster, changed, ends, leading } = self;
         leading.store(true, Ordering::Release);
-        for (scope, _) in &cluster.queues {
+        for scope in &cluster.config.tenant_scopes() {
             let engines = cluster.engines.clone();
             let tell = move |pod: &Pod, gone| engines.pod_changed(pod, gone);
             let selection = watcher::Config::default().labels(engines::SELECTOR);

@@ -6,7 +6,7 @@ use std::path::Path;
 use novacrm_tests::system::repository;
 use serde_json::{Value, json};
 
-use crate::helm::{GENERATIONS, Helm, NAMESPACE, documents, object};
+use crate::helm::{GENERATIONS, Helm, NAMESPACE, documents, grants, object};
 
 const OPERATOR: &str = "charts/novacrm-operator";
 const CRDS: &str = "charts/novacrm-crds";
@@ -672,22 +672,6 @@ fn no_role_has_a_wildcard_or_a_way_to_more_rights() {
             }
         }
     }
-}
-
-/// What a role grants, as `group/resource verb`.
-fn grants(role: &Value) -> BTreeSet<String> {
-    let list = |value: &Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
-    };
-    let mut granted = BTreeSet::new();
-    for rule in role["rules"].as_array().into_iter().flatten() {
-        for group in list(&rule["apiGroups"]) {
-            for resource in list(&rule["resources"]) {
-                granted.extend(list(&rule["verbs"]).iter().map(|verb| format!("{group}/{resource} {verb}")));
-            }
-        }
-    }
-    granted
 }
 
 #[test]
