@@ -22,8 +22,10 @@ use crate::crm_tenant::{ENGINE_PORT, names};
 pub const SELECTOR: &str = "app.kubernetes.io/part-of=novacrm,app.kubernetes.io/name=novacrm-engine";
 /// Longest time that an engine is asked to wait with its answer, and some.
 const TIMEOUT: Duration = Duration::from_secs(40);
-/// Pause after an engine could not be asked, or answered the same again.
+/// Pause after an engine answered the same again, and first pause after it could not be asked.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause after an engine could not be asked; each is twice as long as the one before.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// How long changes are collected before those who wait for them are called.
 const COLLECT: Duration = Duration::from_millis(100);
 
@@ -38,6 +40,14 @@ pub struct Report {
     pub status: Option<BundleStatus>,
     /// Why it cannot be asked, when it cannot.
     pub away: Option<String>,
+}
+
+impl Report {
+    /// Whether nothing came of the first question yet, neither an answer nor a failure.
+    #[must_use]
+    pub fn is_first_asked(&self) -> bool {
+        self.status.is_none() && self.away.is_none()
+    }
 }
 
 /// What changed since those who wait were called last.
@@ -148,11 +158,13 @@ impl Engines {
         };
         let now = served(&report);
         let then = before.as_ref().map(&served).unwrap_or_default();
+        let heard = before.as_ref().is_some_and(Report::is_first_asked);
         self.note(|changes| {
             changes
                 .policies
                 .extend(now.symmetric_difference(&then).map(|one| (one.namespace.clone(), one.name.clone())));
-            if before.as_ref().map(trouble) != Some(trouble(&report)) || then.is_empty() != now.is_empty() {
+            let changed = before.as_ref().map(trouble) != Some(trouble(&report));
+            if heard || changed || then.is_empty() != now.is_empty() {
                 changes.namespaces.insert(report.namespace.clone());
             }
         });
@@ -177,6 +189,7 @@ fn ready_address(pod: &Pod) -> Option<IpAddr> {
 
 async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr, stop: CancellationToken) {
     let mut client: Option<reqwest::Client> = None;
+    let mut pause = PAUSE;
     loop {
         let asked = async {
             let known = match client.take() {
@@ -232,10 +245,11 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
         report = next;
         if same || away {
             tokio::select! {
-                () = sleep(PAUSE) => {}
+                () = sleep(pause) => {}
                 () = stop.cancelled() => return,
             }
         }
+        pause = if away { (pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
     }
 }
 

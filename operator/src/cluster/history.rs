@@ -72,8 +72,10 @@ pub fn belongs_to(object: &ControllerRevision, uid: &str) -> bool {
 pub async fn record(client: &Client, policy: &CompliancePolicy, number: i64) -> Result<(), kube::Error> {
     let namespace = policy.namespace().unwrap_or_default();
     let spec = serde_json::to_value(&policy.spec).map_err(kube::Error::SerdeError)?;
-    let digest = hex::encode(Sha256::digest(spec.to_string()));
-    // Names end in a digest of the content, so that writing the same twice is one object.
+    // Names end in a digest of the content, so that writing the same twice is one object; and of the policy's uid, so
+    // that a policy that is made anew does not take for its own what goes with its predecessor.
+    let uid = policy.uid().unwrap_or_default();
+    let digest = hex::encode(Sha256::digest(format!("{uid} {spec}")));
     let start: String = policy.name_any().chars().take(200).collect();
     let short: String = digest.chars().take(10).collect();
     let revision = ControllerRevision {

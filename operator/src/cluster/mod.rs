@@ -434,12 +434,15 @@ impl Started {
         self.filled().await;
         let Self { cluster, changed, ends, leading } = self;
         leading.store(true, Ordering::Release);
-        for scope in &cluster.config.tenant_scopes() {
+        let pods = each(&cluster.config.tenant_scopes(), |scope| {
             let engines = cluster.engines.clone();
             let tell = move |pod: &Pod, gone| engines.pod_changed(pod, gone);
             let selection = watcher::Config::default().labels(engines::SELECTOR);
-            follow(watch::api::<Pod>(&cluster.client, scope), selection, (), stop.child_token(), tell);
-        }
+            follow(watch::api::<Pod>(&cluster.client, scope), selection, (), stop.child_token(), tell)
+        });
+        // Statuses are judged by the engines that are there, so all of them are known before the first is written.
+        pods.ready().await;
+        pods.all().for_each(|pod| cluster.engines.pod_changed(&pod, false));
         for policy in cluster.policies.all() {
             cluster.queue_policy(&watch::key_of(policy.as_ref()));
         }

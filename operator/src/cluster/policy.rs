@@ -14,7 +14,7 @@ use novacrm_crds::{CompliancePolicy, CompliancePolicySpec};
 use novacrm_engine_core::policy::{CheckedPolicy, check};
 use time::OffsetDateTime;
 
-use super::engines::PolicyKey;
+use super::engines::{PolicyKey, Report};
 use super::watch::Guarded;
 use super::{Cluster, Error, Judged, RESYNC, history};
 use crate::compliance_policy::status::{EngineView, Observation, status};
@@ -78,9 +78,7 @@ pub async fn reconcile(
     cluster: Arc<Cluster>,
 ) -> Result<Action, Error> {
     let key = super::watch::key_of(object.as_ref());
-    if object.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
+    // One that is on its way out is in force until it is gone.
     let judged = cluster.judge(&key, &object).await?;
     cluster.report(&key, &object, &judged).await?;
     Ok(Action::requeue(RESYNC))
@@ -133,7 +131,9 @@ impl Cluster {
         };
         let (active, problems) = match (outcome, &object.0) {
             (Ok(checked), Ok(policy)) => {
-                if accepted.as_ref() != Some(&policy.spec) {
+                // The history of what is on its way out goes before it.
+                let leaves = policy.metadata.deletion_timestamp.is_some();
+                if !leaves && accepted.as_ref() != Some(&policy.spec) {
                     let number = policy.metadata.generation.unwrap_or_default();
                     history::record(&self.client, policy, number)
                         .await
@@ -179,11 +179,16 @@ impl Cluster {
         object: &Guarded<CompliancePolicy>,
         judged: &Judged,
     ) -> Result<(), Error> {
+        let before = object.0.as_ref().ok().and_then(|policy| policy.status.clone());
+        let known = before.as_ref().is_some_and(|before| before.observed_generation == judged.seen.1);
+        if known && self.is_hearing_engines(key, judged) {
+            // A process that just began to ask knows less than the status says; the first answers bring it back.
+            return Ok(());
+        }
         let mut observed = self.observe_policy(key, judged);
         observed.break_glass = object.0.as_ref().is_ok_and(|policy| {
             policy.annotations().get(BREAK_GLASS_ANNOTATION) == Some(&policy.spec.version)
         });
-        let before = object.0.as_ref().ok().and_then(|policy| policy.status.clone());
         let mut now = status(&observed, before.as_ref(), OffsetDateTime::now_utc());
         if matches!(judged.active, Active::Unreadable) {
             for condition in now.conditions.iter_mut().filter(|condition| condition.type_ == READY) {
@@ -208,6 +213,14 @@ impl Cluster {
                 self.metrics.propagated(began.elapsed());
             }
         }
+    }
+
+    /// Whether an engine that the policy concerns was asked for the first time and has not answered yet.
+    fn is_hearing_engines(&self, key: &PolicyKey, judged: &Judged) -> bool {
+        self.tenant_namespaces().iter().any(|namespace| {
+            self.applies(key, &judged.active, namespace)
+                && self.engines.of(namespace).iter().any(Report::is_first_asked)
+        })
     }
 
     fn observe_policy(&self, key: &PolicyKey, judged: &Judged) -> Observation {

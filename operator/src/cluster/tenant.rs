@@ -28,6 +28,7 @@ use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::apply::{self, Desired};
+use super::rules::Given;
 use super::watch::Guarded;
 use super::{Cluster, Error, RESYNC, chain};
 use crate::crm_tenant::build::{
@@ -169,7 +170,12 @@ struct Work<'a> {
 impl Work<'_> {
     /// What is known at the end, and whether it worked.
     async fn run(&self) -> (Observation, Result<Action, Error>) {
-        let given = self.cluster.given_to(&self.namespace).unwrap_or_default();
+        // Until this process has combined the policies, the engines have what the status says.
+        let known = self.tenant.status.as_ref().and_then(|status| status.bundle.clone());
+        let given = self.cluster.given_to(&self.namespace).unwrap_or_else(|| Given {
+            bundle: known.map(|bundle| (bundle.digest, bundle.sequence)),
+            held_back: None,
+        });
         let mut observed = Observation {
             generation: self.tenant.metadata.generation.unwrap_or_default(),
             bundle: given.bundle.map(|(digest, sequence)| BundleReference { digest, sequence }),
