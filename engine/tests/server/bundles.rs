@@ -73,6 +73,32 @@ async fn a_bundle_that_cannot_be_used_leaves_the_last_good_one_and_says_why(pool
 }
 
 #[sqlx::test(migrator = "MIGRATIONS")]
+async fn a_refusal_between_two_polls_is_told_by_the_next(pool: PgPool) {
+    let tenant = Tenant::new(pool);
+    let good = bundle(1, "redact", "1.0.0");
+    let engine = tenant.ready_engine(&good).await;
+    let publish_broken = |pattern: &str| {
+        let mut broken = bundle(2, "redact", "1.1.0");
+        broken.policies[0].custom_detectors[0].pattern = pattern.to_owned();
+        tenant.publish(&broken.encode().unwrap());
+        broken.digest()
+    };
+    let first = publish_broken("(");
+    until("it is refused", async || last_error(&engine).await.is_some()).await;
+    let poll = |refused: &str| format!("/v1/bundle?not={}&refused={refused}", good.digest());
+    let asked = std::time::Instant::now();
+    let (_, told) = engine.get(&engine.operator, &poll("")).await;
+    assert_eq!(told["last_error"]["digest"], first);
+    assert!(asked.elapsed() < std::time::Duration::from_secs(20), "it waited for nothing");
+    // Who knows it waits for the next.
+    let next = poll(&first);
+    let waiting = engine.get(&engine.operator, &next);
+    let publish = async { publish_broken("[") };
+    let ((_, told), second) = tokio::join!(waiting, publish);
+    assert_eq!(told["last_error"]["digest"], second);
+}
+
+#[sqlx::test(migrator = "MIGRATIONS")]
 async fn a_fresh_engine_uses_the_bundle_before_when_the_newest_is_broken(pool: PgPool) {
     let tenant = Tenant::new(pool);
     std::fs::write(tenant.previous.path().join(BUNDLE_KEY), bundle(3, "redact", "1.0.0").encode().unwrap())
