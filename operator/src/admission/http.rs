@@ -171,3 +171,90 @@ fn refusal(request: &AdmissionRequest<DynamicObject>, problems: &[PolicyProblem]
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct Everything;
+
+    impl Lookup for Everything {
+        fn has_database_server(&self, _: &str) -> bool {
+            true
+        }
+
+        fn tenants_in(&self, _: &str) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    fn shared() -> Shared {
+        let admission = Admission {
+            policy_namespace: "novacrm-policies".to_owned(),
+            lookup: Arc::new(Everything),
+            metrics: Metrics::register(&mut Registry::default()),
+        };
+        Shared { admission, judges: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    fn sound() -> Value {
+        serde_yaml::from_str(include_str!("../../../engine/core/testdata/policies/sound.yaml")).unwrap()
+    }
+
+    fn create(object: &Value) -> AdmissionRequest<DynamicObject> {
+        serde_json::from_value(json!({
+            "uid": "1",
+            "kind": { "group": GROUP, "version": "v1alpha1", "kind": "CompliancePolicy" },
+            "resource": { "group": GROUP, "version": "v1alpha1", "resource": "compliancepolicies" },
+            "name": "codes", "namespace": "acme", "operation": "CREATE", "userInfo": {}, "object": object,
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_the_first_problems_and_how_many_more_there_are() {
+        let mut policy = sound();
+        let rule = policy["spec"]["rules"][0].clone();
+        let many: Vec<Value> = (0..30).map(|_| rule.clone()).collect();
+        policy["spec"]["rules"] = many.into();
+        let (verdict, response) = answer(&shared(), &create(&policy)).await;
+        assert_eq!(verdict, Verdict::refused);
+        assert_eq!(response.result.details.unwrap().causes.len(), MAX_PROBLEMS);
+        assert!(response.result.message.ends_with(" more"), "{}", response.result.message);
+        assert_eq!(response.result.message.lines().count(), MAX_PROBLEMS + 1);
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_takes_too_long_is_refused_and_the_next_one_is_not() {
+        let mut policy = sound();
+        // Each expression has to be followed letter by letter through all of every text.
+        let custom = |index: usize| {
+            json!({ "id": format!("custom.slow-{index}"), "type": "SLOW", "description": { "fr": "a", "en": "b" },
+                    "pattern": r"\b(\w+[-é])+\d{9}\b", "score": 0.9 })
+        };
+        let detectors = policy["spec"]["customDetectors"].as_array_mut().unwrap();
+        detectors.extend((0..8).map(custom));
+        let tests = policy["spec"]["tests"].as_array_mut().unwrap();
+        let text = "évé-né-".repeat(580);
+        tests.extend((0..500).map(|index| {
+            json!({ "name": format!("long {index}"), "given": { "text": text }, "expect": { "action": "allow" } })
+        }));
+        let shared = shared();
+        let started = Instant::now();
+        let (verdict, response) = answer(&shared, &create(&policy)).await;
+        assert_eq!(verdict, Verdict::failed, "{:?} after {:?}", response.result, started.elapsed());
+        assert!(response.result.message.starts_with("spec.tests: "), "{}", response.result.message);
+        assert!(response.result.message.contains("longer than 1 second"));
+        let (verdict, _) = answer(&shared, &create(&sound())).await;
+        assert_eq!(verdict, Verdict::admitted);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_no_review_is_told_so_without_repeating_it() {
+        let response = validate(State(Arc::new(shared())), Bytes::from_static(b"{\"secret\":1}")).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    }
+}

@@ -196,3 +196,106 @@ pub(super) fn warm_up() {
         tracing::error!(problems = problems.len(), "the sample policy is refused; the detectors are damaged");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: &str = include_str!("../../../engine/core/testdata/policies/sound.yaml");
+
+    fn sound() -> Value {
+        serde_yaml::from_str(SOUND).unwrap()
+    }
+
+    fn request(operation: &str, object: Value, old: Value) -> AdmissionRequest<DynamicObject> {
+        let kind = object.get("kind").or(old.get("kind")).cloned().unwrap_or_default();
+        serde_json::from_value(json!({
+            "uid": "1",
+            "kind": { "group": GROUP, "version": "v1alpha1", "kind": kind },
+            "resource": { "group": GROUP, "version": "v1alpha1", "resource": "any" },
+            "name": "codes", "namespace": "acme", "operation": operation, "userInfo": {},
+            "object": object, "oldObject": old,
+        }))
+        .unwrap()
+    }
+
+    fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        object.pointer_mut(parent).unwrap()[key] = value;
+        object
+    }
+
+    struct Nobody;
+
+    impl Lookup for Nobody {
+        fn has_database_server(&self, _: &str) -> bool {
+            false
+        }
+
+        fn tenants_in(&self, _: &str) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn only_a_new_spec_of_our_kinds_is_judged() {
+        let before = sound();
+        let changed = with(sound(), "/spec/changelog", json!("Second version."));
+        let labelled = with(sound(), "/metadata/labels", json!({ "a": "b" }));
+        let finalized = with(sound(), "/metadata/finalizers", json!(["a/b"]));
+        let reported = with(sound(), "/status", json!({ "observedGeneration": 1 }));
+        let deleting = with(changed.clone(), "/metadata/deletionTimestamp", json!("2026-11-22T12:00:00Z"));
+        let foreign = with(changed.clone(), "/kind", json!("ConfigMap"));
+        let none = Value::Null;
+        for (what, operation, object, old, judged) in [
+            ("create", "CREATE", before.clone(), none.clone(), true),
+            ("change", "UPDATE", changed.clone(), before.clone(), true),
+            ("label", "UPDATE", labelled, before.clone(), false),
+            ("finalizer", "UPDATE", finalized, before.clone(), false),
+            ("status", "UPDATE", reported, before.clone(), false),
+            ("under deletion", "UPDATE", deleting, before.clone(), false),
+            ("deletion", "DELETE", none.clone(), before.clone(), false),
+            ("another kind", "UPDATE", foreign, before.clone(), false),
+        ] {
+            assert_eq!(Case::of(&request(operation, object, old)).is_some(), judged, "{what}");
+        }
+        let mut status = request("UPDATE", changed, before);
+        status.sub_resource = Some("status".to_owned());
+        assert!(Case::of(&status).is_none());
+    }
+
+    #[test]
+    fn numbers_are_the_same_however_they_are_written() {
+        assert!(same(&json!({ "a": [1, 0.5] }), &json!({ "a": [1.0, 0.5] })));
+        assert!(!same(&json!({ "a": [1] }), &json!({ "a": [2] })));
+        assert!(!same(&json!({ "a": 1 }), &json!({ "a": 1, "b": 1 })));
+        assert!(!same(&json!([1]), &json!([1, 1])));
+    }
+
+    #[test]
+    fn a_change_needs_a_higher_version_and_what_cannot_be_read_may_be_replaced() {
+        let judged = |object: Value, old: Value| {
+            let case = Case::of(&request("UPDATE", object, old)).unwrap();
+            judge(case, "novacrm-policies", &Nobody).problems
+        };
+        let changed = with(sound(), "/spec/changelog", json!("Second version."));
+        let problems = judged(changed.clone(), sound());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].path, "spec.version");
+        assert_eq!(judged(with(changed.clone(), "/spec/version", json!("1.2.1")), sound()), []);
+        let unreadable = with(sound(), "/spec/rules/0/severity", json!("unheard-of"));
+        assert_eq!(judged(changed, unreadable), []);
+    }
+
+    #[test]
+    fn what_a_newer_server_adds_beside_the_spec_is_nobodys_problem() {
+        let mut object = with(sound(), "/metadata/selfLink", json!("/somewhere"));
+        object = with(object, "/status", json!({ "of": "tomorrow" }));
+        let case = Case::of(&request("CREATE", object, Value::Null)).unwrap();
+        assert_eq!(judge(case, "novacrm-policies", &Nobody), Judgement::default());
+        // An unknown field of the spec would be a demand that no engine honours.
+        let object = with(sound(), "/spec/ofTomorrow", json!(true));
+        let case = Case::of(&request("CREATE", object, Value::Null)).unwrap();
+        assert_eq!(judge(case, "novacrm-policies", &Nobody).problems[0].path, "spec.ofTomorrow");
+    }
+}
