@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::{CompliancePolicy, CompliancePolicySpec, CrmTenant, CrmTenantSpec};
-use novacrm_engine_core::policy::{CheckedPolicy, Located, Manifest, check};
+use novacrm_engine_core::policy::{CheckedPolicy, Located, Manifest, check, check_tenant_update};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -206,6 +206,11 @@ impl World {
                 accepted: memory.and_then(|memory| memory.accepted.clone()),
             };
             let outcome = self.validate_tenant(&located.object, seen, policy_namespace);
+            let change = match &remembered.accepted {
+                Some(accepted) => check_tenant_update(accepted, &located.object.spec),
+                None => Ok(()),
+            };
+            let outcome = change.map_err(|problem| vec![problem]).and(outcome);
             let outcome = outcome.map_err(|problems| located_all(located, problems));
             self.tenant(key, remembered, outcome, seen, policy_namespace);
         }

@@ -1,11 +1,27 @@
 //! From manifests to objects: what is refused and why, what is built and how.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
 
-use novacrm_operator::crm_tenant::build::{Resources, Settings, Surroundings, build_all};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::api::core::v1::Secret;
+use novacrm_crds::CrmTenant;
+use novacrm_crds::crm_tenant::{CrmTenantStatus, Migrated};
+use novacrm_operator::crm_tenant::build::{
+    Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, is_rolled_out, migration,
+    secret_names, serving,
+};
+use novacrm_operator::crm_tenant::dereference::Dereferenced;
+use novacrm_operator::crm_tenant::generate::{self, GenerateError};
 use novacrm_operator::crm_tenant::names;
+use novacrm_operator::crm_tenant::validate::{Validated, validate};
 use novacrm_operator::manifests;
 use novacrm_operator::render::render;
 use novacrm_operator::world::{Memory, World, look};
@@ -329,4 +345,461 @@ fn a_namespace_holds_one_tenant() {
     let first = sound(&[("a.yaml", TENANT)]);
     let both = look_at(&first.memory, &[("a.yaml", TENANT), ("b.yaml", &twin)]);
     assert!(both.tenants["acme/acme"].active.is_none() || bundle_of(&both).0 == 1);
+}
+
+/// The tenant of `tenant.yaml` with other lines in place of some, and what was migrated before.
+fn judged(
+    changes: &[(&str, &str)],
+    migrated: Option<Migrated>,
+    release: &str,
+) -> Result<Validated, Vec<novacrm_crds::compliance_policy::PolicyProblem>> {
+    let mut text = TENANT.to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from} is not in the manifest");
+        text = text.replace(from, to);
+    }
+    let mut tenant: CrmTenant = serde_yaml::from_str(&text).unwrap();
+    tenant.metadata.uid = Some("uid-1".to_owned());
+    tenant.status = Some(CrmTenantStatus { migrated, ..CrmTenantStatus::default() });
+    let dereferenced = Dereferenced {
+        policies: Vec::new(),
+        bundles: Vec::new(),
+        database_server: true,
+        release: release.to_owned(),
+        tenants_in_namespace: 1,
+    };
+    validate(&tenant, &dereferenced, "novacrm-policies")
+}
+
+fn tenant_with(changes: &[(&str, &str)]) -> Validated {
+    judged(changes, None, "1.2.0").unwrap()
+}
+
+fn all_of(changes: &[(&str, &str)]) -> Resources {
+    build_all(&tenant_with(changes), &Settings::default(), &Surroundings::default())
+}
+
+fn migrated_to(version: &str) -> Option<Migrated> {
+    Some(Migrated { version: version.to_owned(), digest: "before".to_owned() })
+}
+
+fn names_of<K: kube::ResourceExt>(objects: &[K]) -> Vec<String> {
+    objects.iter().map(kube::ResourceExt::name_any).collect()
+}
+
+const MANAGED: &str = "{type: managed, managed: {serverRef: {name: default}}}";
+const CLOUD_NATIVE_PG: &str = "{type: cloudNativePg, cloudNativePg: {instances: 2, storage: {size: 10Gi}}}";
+const EXISTING: &str = "{type: existing, existing: {port: 6432, \
+    crm: {urlSecretRef: {name: crm, key: u}, migrationUrlSecretRef: {name: crm, key: m}}, \
+    audit: {urlSecretRef: {name: log, key: u}, migrationUrlSecretRef: {name: log, key: m}}}}";
+
+#[test]
+fn a_release_serves_when_its_databases_are_ready_and_the_former_one_until_then() {
+    let tenant = tenant_with(&[]);
+    let settings = Settings::default();
+    let images = |resources: &Resources| -> Vec<String> {
+        let pods = resources.deployments.iter().map(|one| one.spec.as_ref().unwrap().template.spec.as_ref());
+        pods.map(|pod| pod.unwrap().containers[0].image.clone().unwrap()).collect()
+    };
+    // Never migrated: nothing serves.
+    let new = build(&tenant, &settings, &Surroundings::default());
+    assert_eq!((new.deployments.len(), new.jobs.len()), (0, 2));
+    for job in &new.jobs {
+        let name = job.metadata.name.as_ref().unwrap();
+        assert!(name.contains("-migrate-1-2-0-") && name.len() <= 63, "{name}");
+        assert!(job.spec.as_ref().unwrap().ttl_seconds_after_finished.is_some());
+    }
+    // Another release was: it goes on.
+    let before = Surroundings { migrated: migrated_to("1.1.0"), ..Surroundings::default() };
+    let upgrade = build(&tenant, &settings, &before);
+    assert_eq!(images(&upgrade), ["novacrm-engine:1.1.0", "novacrm-api-server:1.1.0"]);
+    assert_eq!(names_of(&upgrade.jobs), names_of(&new.jobs));
+    // This one was: it serves, and no Job is missed.
+    let done = Surroundings { migrated: Some(migration(&tenant, &settings)), ..Surroundings::default() };
+    let steady = build(&tenant, &settings, &done);
+    assert_eq!(images(&steady), ["novacrm-engine:1.2.0", "novacrm-api-server:1.2.0"]);
+    assert!(steady.jobs.is_empty());
+    // A status that was lost: what serves goes on, and the Jobs run once more.
+    let lost = Surroundings { migrated: serving(&upgrade.deployments), ..Surroundings::default() };
+    let again = build(&tenant, &settings, &lost);
+    assert_eq!((images(&again), again.jobs.len()), (images(&upgrade), 2));
+}
+
+#[test]
+fn a_job_that_would_do_something_else_is_another_job() {
+    let settings = Settings::default();
+    let plain = migration(&tenant_with(&[]), &settings);
+    let demo = migration(&tenant_with(&[("  locale: fr", "  locale: fr\n  demoData: true")]), &settings);
+    assert_eq!(plain.version, demo.version);
+    assert_ne!(plain.digest, demo.digest);
+    // What only serves is no business of theirs.
+    let exposed = tenant_with(&[(
+        "  locale: fr",
+        "  locale: fr\n  hostnames: [crm.acme.example]\n  exposure: {type: ingress, ingress: {}}",
+    )]);
+    assert_eq!(migration(&exposed, &settings), plain);
+}
+
+#[test]
+fn what_autoscaling_decides_is_nobody_else_s_to_say() {
+    let scaled =
+        all_of(&[("{replicas: 2}", "{autoscaling: {minReplicas: 2, maxReplicas: 5, targetCpuPercent: 60}}")]);
+    let replicas: Vec<_> = scaled.deployments.iter().map(|one| one.spec.as_ref().unwrap().replicas).collect();
+    assert_eq!(replicas, [None, Some(1)]);
+    let autoscaler = serde_json::to_value(&scaled.horizontal_pod_autoscalers).unwrap();
+    assert_eq!(autoscaler.as_array().unwrap().len(), 1);
+    let spec = &autoscaler[0]["spec"];
+    assert_eq!(
+        spec["scaleTargetRef"],
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "novacrm-engine"})
+    );
+    assert_eq!((&spec["minReplicas"], &spec["maxReplicas"]), (&json!(2), &json!(5)));
+    assert_eq!(spec["metrics"][0]["resource"]["target"]["averageUtilization"], 60);
+    assert_eq!(names_of(&scaled.pod_disruption_budgets), ["novacrm-engine"]);
+}
+
+#[test]
+fn a_suspended_tenant_keeps_everything_but_pods() {
+    let suspended = tenant_with(&[
+        ("  locale: fr", "  locale: fr\n  suspend: true"),
+        ("{replicas: 2}", "{autoscaling: {maxReplicas: 5}}"),
+    ]);
+    let before = Surroundings { migrated: migrated_to("1.1.0"), ..Surroundings::default() };
+    let resources = build(&suspended, &Settings::default(), &before);
+    let replicas: Vec<_> =
+        resources.deployments.iter().map(|one| one.spec.as_ref().unwrap().replicas).collect();
+    assert_eq!(replicas, [Some(0), Some(0)]);
+    // A migration waits until there is something to serve; an autoscaler would find nothing to scale.
+    assert!(resources.jobs.is_empty() && resources.horizontal_pod_autoscalers.is_empty());
+    assert!(resources.pod_disruption_budgets.is_empty());
+    assert_eq!(names_of(&resources.services), ["novacrm-engine", "novacrm-api"]);
+    assert_eq!(resources.secrets.len(), 8);
+}
+
+#[test]
+fn a_crm_is_reached_through_an_ingress_or_a_gateway_or_not_at_all() {
+    let none = all_of(&[]);
+    assert!(none.ingresses.is_empty() && none.http_routes.is_empty());
+    let hosts = "  locale: fr\n  hostnames: [crm.acme.example, '*.acme.example']\n  exposure: ";
+    let ingress = format!("{hosts}{{type: ingress, ingress: {{className: nginx, tlsSecretName: acme-tls}}}}");
+    let ingress = all_of(&[("  locale: fr", &ingress)]);
+    assert!(ingress.http_routes.is_empty());
+    let object = serde_json::to_value(&ingress.ingresses[0]).unwrap();
+    assert_eq!(object["spec"]["ingressClassName"], "nginx");
+    assert_eq!(object["spec"]["tls"][0]["secretName"], "acme-tls");
+    assert_eq!(object["spec"]["rules"].as_array().unwrap().len(), 2);
+    let backend = &object["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"];
+    assert_eq!(backend, &json!({"name": "novacrm-api", "port": {"name": "http"}}));
+
+    let gateway =
+        format!("{hosts}{{type: gateway, gateway: {{parentRef: {{name: public, namespace: gateways}}}}}}");
+    let gateway = all_of(&[("  locale: fr", &gateway)]);
+    assert!(gateway.ingresses.is_empty());
+    let route = serde_json::to_value(&gateway.http_routes[0]).unwrap();
+    assert_eq!(
+        (&route["apiVersion"], &route["kind"]),
+        (&json!("gateway.networking.k8s.io/v1"), &json!("HTTPRoute"))
+    );
+    assert_eq!(route["spec"]["parentRefs"], json!([{"name": "public", "namespace": "gateways"}]));
+    assert_eq!(route["spec"]["hostnames"], json!(["crm.acme.example", "*.acme.example"]));
+    assert_eq!(route["spec"]["rules"], json!([{"backendRefs": [{"name": "novacrm-api", "port": 8080}]}]));
+}
+
+#[test]
+fn metrics_are_shown_to_prometheus_where_it_runs() {
+    assert!(all_of(&[]).service_monitors.is_empty());
+    let settings = Settings { service_monitors: true, ..Settings::default() };
+    let resources = build_all(&tenant_with(&[]), &settings, &Surroundings::default());
+    let monitor = serde_json::to_value(&resources.service_monitors[0]).unwrap();
+    assert_eq!(monitor["spec"]["endpoints"], json!([{"targetPort": "admin", "path": "/metrics"}]));
+    let service = serde_json::to_value(&resources.services[0]).unwrap();
+    assert_eq!(
+        monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"],
+        service["metadata"]["labels"]["app.kubernetes.io/name"]
+    );
+}
+
+#[test]
+fn a_tenant_may_have_a_postgresql_of_its_own() {
+    let resources = all_of(&[(MANAGED, CLOUD_NATIVE_PG)]);
+    let cluster = serde_json::to_value(&resources.postgresql_clusters[0]).unwrap();
+    assert_eq!(
+        (&cluster["apiVersion"], &cluster["kind"]),
+        (&json!("postgresql.cnpg.io/v1"), &json!("Cluster"))
+    );
+    // It outlives the tenant.
+    assert_eq!(cluster["metadata"]["ownerReferences"], Value::Null);
+    assert_eq!(cluster["spec"]["storage"], json!({"size": "10Gi"}));
+    assert_eq!(cluster["spec"]["enableSuperuserAccess"], Value::Null);
+    let role = &cluster["spec"]["managed"]["roles"][0];
+    assert_eq!((&role["createdb"], &role["createrole"]), (&json!(true), &json!(true)));
+    assert_eq!(
+        (&role["superuser"], &role["passwordSecret"]["name"]),
+        (&Value::Null, &json!("novacrm-database-administrator"))
+    );
+    let secrets: Vec<&str> = resources.secrets.iter().map(|secret| secret.name.as_str()).collect();
+    assert!(secrets.contains(&"novacrm-database") && secrets.contains(&"novacrm-database-administrator"));
+    let egress = network_policy(&resources, "novacrm-api")["egress"].to_string();
+    assert!(egress.contains(r#""cnpg.io/cluster":"novacrm-database""#), "{egress}");
+}
+
+#[test]
+fn existing_databases_are_used_by_reference_only() {
+    let tenant = tenant_with(&[(MANAGED, EXISTING)]);
+    let resources = build_all(&tenant, &Settings::default(), &Surroundings::default());
+    assert!(resources.secrets.iter().all(|secret| secret.name != "novacrm-database"));
+    assert!(
+        secret_names(&tenant).contains(&"crm".to_owned())
+            && secret_names(&tenant).contains(&"log".to_owned())
+    );
+    let workloads = resources.deployments.iter().map(|one| serde_json::to_value(one).unwrap());
+    let workloads = workloads.chain(resources.jobs.iter().map(|one| serde_json::to_value(one).unwrap()));
+    let mut urls = BTreeMap::new();
+    for workload in workloads {
+        for variable in workload["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap() {
+            let name = variable["name"].as_str().unwrap().to_owned();
+            if name.ends_with("DATABASE_URL") {
+                let key = &variable["valueFrom"]["secretKeyRef"];
+                urls.insert(
+                    name,
+                    format!("{}/{}", key["name"].as_str().unwrap(), key["key"].as_str().unwrap()),
+                );
+            }
+        }
+    }
+    let expected = [
+        ("NOVACRM_AUDIT_DATABASE_URL", "log/u"),
+        ("NOVACRM_AUDIT_MIGRATION_DATABASE_URL", "log/m"),
+        ("NOVACRM_DATABASE_URL", "crm/u"),
+        ("NOVACRM_MIGRATION_DATABASE_URL", "crm/m"),
+    ];
+    assert_eq!(urls, expected.map(|(name, key)| (name.to_owned(), key.to_owned())).into());
+    assert!(network_policy(&resources, "novacrm-api")["egress"].to_string().contains("6432"));
+}
+
+fn network_policy(resources: &Resources, name: &str) -> Value {
+    let found =
+        resources.network_policies.iter().find(|policy| policy.metadata.name.as_deref() == Some(name));
+    serde_json::to_value(&found.unwrap().spec).unwrap()
+}
+
+#[test]
+fn only_named_peers_reach_a_tenant_s_processes() {
+    let resources = all_of(&[]);
+    let from = |name: &str, rule: usize| network_policy(&resources, name)["ingress"][rule]["from"].clone();
+    let pods = |name: &str| json!({"matchLabels": {"app.kubernetes.io/name": name}});
+    assert_eq!(
+        from("novacrm-engine", 0),
+        json!([
+            {"podSelector": pods("novacrm-api")},
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "novacrm-system"}},
+             "podSelector": pods("novacrm-operator")},
+        ])
+    );
+    assert_eq!(
+        from("novacrm-api", 0),
+        json!([{"namespaceSelector": {"matchLabels": {"novacrm.io/ingress": "true"}}}])
+    );
+    for name in ["novacrm-engine", "novacrm-api"] {
+        assert_eq!(
+            from(name, 1),
+            json!([{"namespaceSelector": {"matchLabels": {"novacrm.io/monitoring": "true"}}}])
+        );
+    }
+}
+
+#[test]
+fn a_changed_secret_rolls_what_reads_it_at_its_start_and_nothing_else() {
+    let digests = |entries: &[(&str, &str, &str)]| {
+        let mut digests = BTreeMap::<String, BTreeMap<String, String>>::new();
+        for (secret, key, digest) in entries {
+            digests.entry((*secret).to_owned()).or_default().insert((*key).to_owned(), (*digest).to_owned());
+        }
+        digests
+    };
+    let settings = Settings::default();
+    let rolled = |entries: &[(&str, &str, &str)]| -> Vec<Option<String>> {
+        let surroundings = Surroundings { digests: digests(entries), ..Surroundings::default() };
+        let resources = build_all(&tenant_with(&[]), &settings, &surroundings);
+        let templates = resources.deployments.iter().map(|one| &one.spec.as_ref().unwrap().template);
+        templates
+            .map(|template| template.metadata.as_ref()?.annotations.as_ref()?.get(SECRETS_DIGEST).cloned())
+            .collect()
+    };
+    let before = [
+        (names::ENGINE_KEYS, "reply.key", "1"),
+        (names::ENGINE_TLS, "tls.key", "1"),
+        (names::API_KEYS, "token.key", "1"),
+        (names::DATABASE, names::API_URL, "1"),
+        (names::DATABASE, names::API_MIGRATION_URL, "1"),
+        (names::DATABASE, names::AUDIT_URL, "1"),
+    ];
+    let was = rolled(&before);
+    for (secret, key, rolls) in [
+        (names::ENGINE_KEYS, "reply.key", [true, false]),
+        (names::API_KEYS, "token.key", [false, true]),
+        (names::DATABASE, names::API_URL, [false, true]),
+        (names::DATABASE, names::AUDIT_URL, [true, false]),
+        // Read by Jobs, and reread while running.
+        (names::DATABASE, names::API_MIGRATION_URL, [false, false]),
+        (names::ENGINE_TLS, "tls.key", [false, false]),
+    ] {
+        let after = before.map(|(name, entry, digest)| {
+            (name, entry, if (name, entry) == (secret, key) { "2" } else { digest })
+        });
+        let is = rolled(&after);
+        assert_eq!([is[0] != was[0], is[1] != was[1]], rolls, "{secret} {key}");
+    }
+}
+
+#[test]
+fn a_pod_serves_on_until_routers_have_forgotten_it() {
+    for deployment in all_of(&[]).deployments {
+        let pod = serde_json::to_value(deployment.spec.unwrap().template.spec.unwrap()).unwrap();
+        let drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"].as_i64().unwrap();
+        // The servers give requests under way ten seconds after that.
+        assert!(pod["terminationGracePeriodSeconds"].as_i64().unwrap() > drain + 10);
+    }
+    let update = all_of(&[]).deployments[0].spec.as_ref().unwrap().strategy.clone();
+    let update = serde_json::to_value(update).unwrap();
+    assert_eq!(update["rollingUpdate"], json!({"maxSurge": 1, "maxUnavailable": 0}));
+}
+
+#[test]
+fn a_rollout_is_over_when_no_pod_of_a_former_template_is_left() {
+    let done = DeploymentStatus {
+        observed_generation: Some(2),
+        replicas: Some(2),
+        updated_replicas: Some(2),
+        available_replicas: Some(2),
+        ..DeploymentStatus::default()
+    };
+    let is = |status: Option<DeploymentStatus>| {
+        let mut deployment: Deployment = all_of(&[]).deployments.remove(0);
+        deployment.metadata.generation = Some(2);
+        deployment.status = status;
+        is_rolled_out(&deployment)
+    };
+    assert!(is(Some(done.clone())));
+    assert!(!is(None));
+    for (name, status) in [
+        ("not seen yet", DeploymentStatus { observed_generation: Some(1), ..done.clone() }),
+        ("a former pod is left", DeploymentStatus { replicas: Some(3), ..done.clone() }),
+        ("one is not updated", DeploymentStatus { updated_replicas: Some(1), ..done.clone() }),
+        ("one is not available", DeploymentStatus { available_replicas: Some(1), ..done.clone() }),
+        ("a former pod is ending", DeploymentStatus { terminating_replicas: Some(1), ..done.clone() }),
+    ] {
+        assert!(!is(Some(status)), "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_path_and_a_way_out() {
+    let locale = "  locale: fr";
+    let with = |line: &str| format!("{locale}\n  {line}");
+    for (name, from, to, migrated, path) in [
+        ("older than the databases", locale, with("version: 1.0.0"), migrated_to("1.1.0"), "spec.version"),
+        (
+            "an operator older than the databases",
+            locale,
+            locale.to_owned(),
+            migrated_to("1.3.0"),
+            "spec.version",
+        ),
+        ("newer than the operator", locale, with("version: 2.0.0"), None, "spec.version"),
+        (
+            "autoscaling without a request",
+            "{replicas: 2}",
+            "{autoscaling: {maxReplicas: 3}, resources: {limits: {memory: 1Gi}}}".to_owned(),
+            None,
+            "spec.engine.resources.requests.cpu",
+        ),
+        (
+            "fewest above most",
+            "{replicas: 2}",
+            "{autoscaling: {minReplicas: 4, maxReplicas: 3}}".to_owned(),
+            None,
+            "spec.engine.autoscaling.minReplicas",
+        ),
+        (
+            "exposed without a name",
+            locale,
+            with("exposure: {type: ingress, ingress: {}}"),
+            None,
+            "spec.hostnames",
+        ),
+        (
+            "the tenant's own Secret",
+            locale,
+            with("hostnames: [a.example]\n  exposure: {type: ingress, ingress: {tlsSecretName: novacrm-ca}}"),
+            None,
+            "spec.exposure.ingress.tlsSecretName",
+        ),
+        (
+            "another member of the union",
+            MANAGED,
+            MANAGED.replace("type: managed", "type: cloudNativePg"),
+            None,
+            "spec.database.managed",
+        ),
+        (
+            "a Secret of the operator's as an existing one",
+            MANAGED,
+            EXISTING.replace("name: crm", "name: novacrm-database"),
+            None,
+            "spec.database.existing.crm.urlSecretRef.name",
+        ),
+    ] {
+        let problems = judged(&[(from, &to)], migrated, "1.2.0").expect_err(name);
+        let found = problems.iter().find(|problem| problem.path == path);
+        let problem = found.unwrap_or_else(|| panic!("{name}: {problems:?}"));
+        assert!(!problem.hint.is_empty(), "{name}");
+    }
+    assert!(judged(&[(locale, &with("version: 1.1.0"))], migrated_to("1.1.0"), "1.2.0").is_ok());
+    // A release without an order, such as that of a branch, is not compared.
+    assert!(judged(&[], migrated_to("1.1.0"), "branch").is_ok());
+}
+
+#[test]
+fn a_tenant_keeps_the_databases_it_began_with() {
+    let first = sound(&[("t.yaml", TENANT)]);
+    let other = TENANT.replace(MANAGED, CLOUD_NATIVE_PG);
+    let world = look_at(&first.memory, &[("t.yaml", &other)]);
+    assert_eq!(world.problems[0].path, "spec.database.type");
+    // What ran before goes on.
+    let active = world.tenants["acme/acme"].active.as_ref().unwrap();
+    assert!(active.spec().database.managed.is_some());
+}
+
+#[test]
+fn secrets_are_created_once_and_replaced_at_the_version_that_was_read() {
+    let now = time::macros::datetime!(2026-11-22 12:00 UTC);
+    let tenant = tenant_with(&[]);
+    let made = generate::plan(&tenant, &[], now, &mut rand::rng()).unwrap();
+    assert!(made.iter().all(|secret| secret.metadata.resource_version.is_none()));
+    let find = |secrets: &[Secret], name: &str| {
+        secrets.iter().find(|secret| secret.metadata.name.as_deref() == Some(name)).cloned()
+    };
+    assert_eq!(find(&made, names::API_TLS).unwrap().type_.as_deref(), Some("kubernetes.io/tls"));
+    // As the API server has them then.
+    let stored: Vec<Secret> = made
+        .into_iter()
+        .map(|mut secret| {
+            secret.metadata.resource_version = Some("7".to_owned());
+            secret
+        })
+        .collect();
+    assert!(generate::plan(&tenant, &stored, now, &mut rand::rng()).unwrap().is_empty());
+    let renewed = generate::plan(&tenant, &stored, now + time::Duration::days(61), &mut rand::rng()).unwrap();
+    let mut due = names_of(&renewed);
+    due.sort();
+    assert_eq!(due, [names::API_TLS, names::ENGINE_TLS, names::OPERATOR_TLS]);
+    assert!(renewed.iter().all(|secret| secret.metadata.resource_version.as_deref() == Some("7")));
+
+    // A Secret that people made is read, and never written.
+    let mut theirs = find(&stored, "acme-admin").unwrap();
+    theirs.metadata.labels = None;
+    theirs.data = None;
+    let error = generate::plan(&tenant, &[theirs], now, &mut rand::rng()).unwrap_err();
+    assert!(matches!(error, GenerateError::Absent { .. }), "{error}");
 }

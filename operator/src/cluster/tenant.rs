@@ -49,6 +49,8 @@ const MANAGER: &str = "novacrm-operator/crmtenant";
 const SECRET_MANAGER: &str = "novacrm-operator/crmtenant-secrets";
 /// Field manager of a tenant's status.
 const STATUS_MANAGER: &str = "novacrm-operator/crmtenant-status";
+/// Field manager of `replicas` on their way from the operator to an autoscaler.
+const REPLICAS_MANAGER: &str = "novacrm-operator/crmtenant-replicas";
 /// Label of the Secrets by which the platform team names database servers to the operator.
 pub const SERVER_LABEL: &str = "novacrm.io/database-server";
 /// How soon a tenant is looked at again that waits for something no watch tells of.
@@ -503,6 +505,9 @@ impl Work<'_> {
             network_policies,
             pod_disruption_budgets,
         } = resources;
+        for autoscaler in &horizontal_pod_autoscalers {
+            self.hand_over_replicas(autoscaler).await?;
+        }
         let mut objects = Vec::new();
         desired(&mut objects, &service_accounts)?;
         desired(&mut objects, &roles)?;
@@ -531,6 +536,31 @@ impl Work<'_> {
             progress.push((part, self.deployment_progress(name)));
         }
         Ok(progress)
+    }
+
+    /// Before the field `replicas` of a Deployment is given up to an autoscaler that is about to be made: the API server
+    /// sets a field that nobody holds any more to its default, which would be one pod. So another manager holds it at
+    /// what it is, until the autoscaler changes it.
+    async fn hand_over_replicas(&self, autoscaler: &HorizontalPodAutoscaler) -> Result<(), Error> {
+        let name = autoscaler.name_any();
+        let deployment: Option<Deployment> = self.live_as("Deployment", &name);
+        let replicas = deployment.and_then(|deployment| deployment.spec?.replicas);
+        let Some(replicas) = replicas.filter(|_| self.live("HorizontalPodAutoscaler", &name).is_none())
+        else {
+            return Ok(());
+        };
+        let spec = &autoscaler.spec;
+        let replicas = replicas.min(spec.max_replicas).max(spec.min_replicas.unwrap_or(1));
+        let patch = serde_json::json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "spec": { "replicas": replicas },
+        });
+        let api: Api<Deployment> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        api.patch(&name, &PatchParams::apply(REPLICAS_MANAGER).force(), &Patch::Apply(&patch))
+            .await
+            .map(|_| ())
+            .map_err(Error::api("handing replicas over to the autoscaler"))
     }
 
     async fn write(&self, object: &Desired) -> Result<(), Error> {
