@@ -38,6 +38,29 @@ fn tenant_objects() -> (String, String) {
     (list(rules), list(applied))
 }
 
+/// Every pod of a tenant meets the Pod Security Standard of its namespace. The controllers make them; no node is here to
+/// run them.
+async fn the_pods_are_admitted(admin: &Kubectl, tenant: &str) {
+    let tenant: Value = serde_json::from_str(tenant).unwrap();
+    let pods: u64 = tenant["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| match object["kind"].as_str().unwrap() {
+            "Deployment" => object["spec"]["replicas"].as_u64().unwrap(),
+            "Job" => 1,
+            _ => 0,
+        })
+        .sum();
+    assert!(pods >= 2);
+    eventually(PATIENCE, || async {
+        let made = admin.names(&["pods", "--namespace", "acme"]);
+        if made.len() as u64 == pods { Ok(()) } else { Err(format!("{made:?} of {pods}")) }
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
     let plane = ControlPlane::start().await.unwrap();
@@ -47,6 +70,8 @@ async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
     for namespace in ["acme", "other"] {
         admin.ok(&["create", "namespace", namespace]);
     }
+    // Pods that do not meet the restricted standard are refused here.
+    admin.ok(&["label", "namespace", "acme", "pod-security.kubernetes.io/enforce=restricted"]);
     helm.ok(&["install", "novacrm-crds", CRDS, "--namespace", NAMESPACE, "--create-namespace"]);
     helm.ok(&["install", RELEASE, OPERATOR, "--namespace", NAMESPACE]);
     let operator = account(&plane).await;
@@ -69,6 +94,7 @@ async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
     operator.ok_with(&["create", "--filename", "-"], &rules);
     operator.ok_with(&["replace", "--filename", "-"], &rules);
     operator.ok_with(&apply, &tenant);
+    the_pods_are_admitted(&admin, &tenant).await;
     for list in [&rules, &tenant] {
         let list: Value = serde_json::from_str(list).unwrap();
         for object in list["items"].as_array().unwrap() {
