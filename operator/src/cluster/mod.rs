@@ -27,6 +27,8 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use novacrm_crds::{CompliancePolicy, CrmTenant};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -130,6 +132,8 @@ pub struct Cluster {
     /// When the revision of a policy that is on its way was first seen.
     on_their_way: Mutex<BTreeMap<PolicyKey, std::time::Instant>>,
     provisioned: Mutex<BTreeMap<String, [u8; 32]>>,
+    /// Statuses of objects that cannot be read, by uid, as this process wrote them: they cannot be read either.
+    told: Mutex<BTreeMap<String, serde_json::Value>>,
     recorder: Recorder,
     backoff: Backoff,
     queues: Vec<(Scope, Queues)>,
@@ -283,6 +287,7 @@ impl Cluster {
             bundles: RwLock::default(),
             on_their_way: Mutex::default(),
             provisioned: Mutex::default(),
+            told: Mutex::default(),
             backoff: Backoff::default(),
             queues,
         });
@@ -353,6 +358,31 @@ impl Cluster {
 
     fn given_to(&self, namespace: &str) -> Option<rules::Given> {
         self.bundles.read().unwrap_or_else(PoisonError::into_inner).get(namespace).cloned()
+    }
+
+    /// The status that an object has, as far as it can be known.
+    fn status_before<K, S>(&self, object: &Guarded<K>, read: impl FnOnce(&K) -> Option<S>) -> Option<S>
+    where
+        K: Resource<DynamicType = ()>,
+        S: DeserializeOwned,
+    {
+        match &object.0 {
+            Ok(object) => read(object),
+            Err(_) => {
+                let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.get(&object.uid()?).and_then(|status| serde_json::from_value(status.clone()).ok())
+            }
+        }
+    }
+
+    /// Remembers the status that was written to an object that cannot be read.
+    fn status_written<K>(&self, object: &Guarded<K>, status: &impl Serialize)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        if let (Err(_), Some(uid), Ok(status)) = (&object.0, object.uid(), serde_json::to_value(status)) {
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, status);
+        }
     }
 
     /// Tells the people who look at an object what happened to it.

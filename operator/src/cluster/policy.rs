@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{PartialObjectMeta, Patch, PatchParams};
 use kube::core::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
@@ -179,7 +179,7 @@ impl Cluster {
         object: &Guarded<CompliancePolicy>,
         judged: &Judged,
     ) -> Result<(), Error> {
-        let before = object.0.as_ref().ok().and_then(|policy| policy.status.clone());
+        let before = self.status_before(object, |policy| policy.status.clone());
         let known = before.as_ref().is_some_and(|before| before.observed_generation == judged.seen.1);
         if known && self.is_hearing_engines(key, judged) {
             // A process that just began to ask knows less than the status says; the first answers bring it back.
@@ -199,6 +199,7 @@ impl Cluster {
             return Ok(());
         }
         write_status(&self.client, key, &now).await?;
+        self.status_written(object, &now);
         self.measure(key, &now);
         self.tell_policy(object, before.as_ref(), &now).await;
         Ok(())
@@ -292,7 +293,8 @@ async fn write_status(
     (namespace, name): &PolicyKey,
     status: &CompliancePolicyStatus,
 ) -> Result<(), Error> {
-    let api: Api<CompliancePolicy> = Api::namespaced(client.clone(), namespace);
+    // The answer is not read: its spec may be what nobody can read.
+    let api: Api<PartialObjectMeta<CompliancePolicy>> = Api::namespaced(client.clone(), namespace);
     let patch = serde_json::json!({
         "apiVersion": format!("{}/{}", novacrm_crds::GROUP, novacrm_crds::VERSION),
         "kind": "CompliancePolicy",

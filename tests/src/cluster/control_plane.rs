@@ -171,6 +171,9 @@ impl ControlPlane {
                 flag("--service-account-private-key-file", &plane.path("service-account.key")),
                 flag("--root-ca-file", &plane.path("ca.crt")),
                 "--use-service-account-credentials=true".into(),
+                // The default of 20 requests in a second is what tests of many objects would measure.
+                "--kube-api-qps=200".into(),
+                "--kube-api-burst=400".into(),
                 "--leader-elect=false".into(),
                 "--secure-port=0".into(),
             ],

@@ -6,6 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod drift;
 mod engines;
+mod kills;
+mod leader;
 mod lifecycle;
+mod selection;
 mod stage;
+mod steady;
+mod tenants;
+mod unreadable;

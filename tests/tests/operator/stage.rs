@@ -23,7 +23,7 @@ use novacrm_crds::compliance_policy::CompliancePolicyStatus;
 use novacrm_crds::crm_tenant::CrmTenantStatus;
 use novacrm_crds::{CompliancePolicy, CrmTenant};
 use novacrm_engine_core::bundle::Bundle;
-use novacrm_operator::crm_tenant::database::{Databases, Slot};
+use novacrm_operator::crm_tenant::database::Databases;
 use novacrm_operator::crm_tenant::names;
 use novacrm_tests::cluster::{AuditEvent, AuditFilter, Cluster, PATIENCE, TestNamespace, eventually};
 use novacrm_tests::system::{programs, repository};
@@ -74,7 +74,7 @@ impl Stage {
         }
         let names: Vec<String> = owned.iter().map(|namespace| namespace.name().to_owned()).collect();
         let [home, organisation, tenants @ ..] = names.as_slice() else { unreachable!("two are made") };
-        let mut stage = Self::on(cluster, home, organisation, tenants.to_vec()).await;
+        let mut stage = Self::on(cluster, home, organisation, tenants.to_vec(), true).await;
         stage.namespaces = owned;
         stage.watched = stage.tenants.clone();
         stage
@@ -88,10 +88,16 @@ impl Stage {
             let namespace = Namespace { metadata, ..Namespace::default() };
             namespaces.create(&PostParams::default(), &namespace).await.unwrap();
         }
-        Self::on(cluster, home, organisation, tenants).await
+        Self::on(cluster, home, organisation, tenants, false).await
     }
 
-    async fn on(cluster: Cluster, home: &str, organisation: &str, tenants: Vec<String>) -> Self {
+    async fn on(
+        cluster: Cluster,
+        home: &str,
+        organisation: &str,
+        tenants: Vec<String>,
+        shared: bool,
+    ) -> Self {
         let client = cluster.client().unwrap();
         let metadata = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let account = ServiceAccount { metadata: metadata(ACCOUNT), ..ServiceAccount::default() };
@@ -106,7 +112,7 @@ impl Stage {
         secrets.create(&PostParams::default(), &server).await.unwrap();
         let kubeconfig = cluster.kubeconfig_for_service_account(home, ACCOUNT).await.unwrap();
         Self {
-            kubelet: Kubelet::start(client.clone(), tenants.clone()),
+            kubelet: Kubelet::start(client.clone(), if shared { tenants.clone() } else { Vec::new() }),
             cluster,
             client,
             home: home.to_owned(),
@@ -138,7 +144,6 @@ impl Stage {
                 ("NOVACRM_WATCH_NAMESPACES", &self.watched.join(",")),
                 ("NOVACRM_ADMIN_ADDRESS", &format!("127.0.0.1:{port}")),
                 ("NOVACRM_WEBHOOK_ADDRESS", ""),
-                ("NOVACRM_IMAGE_REPOSITORY", "registry.test/novacrm"),
             ])
             .env("KUBECONFIG", &self.kubeconfig)
             .spawn()
@@ -211,9 +216,15 @@ impl Stage {
         found.await.unwrap()
     }
 
-    /// Waits until a tenant is Ready.
+    /// Waits until a tenant is Ready in its present generation.
     pub async fn tenant_is_ready(&self, namespace: &str) -> CrmTenantStatus {
-        self.tenant(namespace, |status| of(&status.conditions, "Ready") == ("True", "Available")).await
+        let tenants = self.api::<CrmTenant>(namespace).list(&ListParams::default()).await.unwrap();
+        let generation = tenants.items[0].metadata.generation.unwrap();
+        self.tenant(namespace, |status| {
+            status.observed_generation == generation
+                && of(&status.conditions, "Ready") == ("True", "Available")
+        })
+        .await
     }
 
     /// Waits until a policy's status satisfies.
@@ -331,14 +342,14 @@ async fn drop_databases(tenants: &[String]) -> Result<(), sqlx::Error> {
     let options = PgConnectOptions::from_str(&url)?.disable_statement_logging();
     let mut server: PgConnection = options.connect().await?;
     for tenant in tenants {
-        let Databases { crm, audit } = Databases::of(tenant);
-        for database in [crm, audit] {
-            let name = &database.name;
-            server.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))).await?;
-            let logins = [Slot::A, Slot::B].map(|slot| [database.login(slot), database.migrator(slot)]);
-            let groups = [database.group.clone(), database.readers.clone(), database.owner.clone()];
-            for role in logins.iter().flatten().chain(&groups) {
-                server.execute(AssertSqlSafe(format!("DROP ROLE IF EXISTS \"{role}\""))).await?;
+        let crm = Databases::of(tenant).crm.name;
+        let prefix = crm.trim_end_matches("crm").replace('_', "\\_");
+        for (of, what, name) in [("pg_database", "DATABASE", "datname"), ("pg_roles", "ROLE", "rolname")] {
+            let all = format!("SELECT {name}::text FROM {of} WHERE {name} LIKE '{prefix}%'");
+            let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(all)).fetch_all(&mut server).await?;
+            for name in names {
+                let force = if what == "DATABASE" { " WITH (FORCE)" } else { "" };
+                server.execute(AssertSqlSafe(format!("DROP {what} \"{name}\"{force}"))).await?;
             }
         }
     }
@@ -433,7 +444,7 @@ impl Process {
         kill_process(pid, signal).unwrap();
     }
 
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
@@ -501,14 +512,10 @@ impl Operator {
         self.metric("novacrm_operator_leading 1").await;
     }
 
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Resident memory in KiB.
-    pub fn resident(&self) -> u64 {
+    /// Resident memory in KiB: now (`VmRSS`) or at most so far (`VmHWM`).
+    pub fn memory(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(':')).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -540,22 +547,28 @@ struct Kubelet {
 }
 
 impl Kubelet {
+    /// Plays on these namespaces; on all when none is named.
     fn start(client: Client, namespaces: Vec<String>) -> Self {
         let real: Arc<Mutex<BTreeMap<String, VecDeque<String>>>> = Arc::default();
         let addresses = real.clone();
+        let all: Vec<Api<Pod>> = match namespaces.as_slice() {
+            [] => vec![Api::all(client.clone())],
+            some => some.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
+        };
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(LOOK);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                for namespace in &namespaces {
-                    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+                for pods in &all {
                     let pending = ListParams::default().fields("status.phase=Pending");
                     // A server that is away, or a pod that goes meanwhile, is met again at the next look.
                     let Ok(found) = pods.list(&pending).await else { continue };
                     for pod in found {
-                        let Some(status) = played(&pod, namespace, &addresses) else { continue };
+                        let namespace = pod.namespace().unwrap_or_default();
+                        let Some(status) = played(&pod, &namespace, &addresses) else { continue };
                         let patch = Patch::Merge(json!({ "status": status }));
+                        let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
                         let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
                     }
                 }
