@@ -26,10 +26,11 @@ pub mod organisations;
 mod readers;
 pub mod replies;
 
-/// Connections for reads, at most.
-pub const READERS: u32 = 12;
+/// Connections for reads, at most. With those for changes a process takes at most 16 of PostgreSQL's, which has 100
+/// unless it was told otherwise.
+pub const READERS: u32 = 10;
 /// Connections for changes, at most.
-pub const WRITERS: u32 = 8;
+pub const WRITERS: u32 = 6;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections are replaced after this time, so that a failover or a rotated password is noticed.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use argon2::password_hash::SaltString;
+use argon2::password_hash::{Output, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use rand::TryRngCore;
 use tokio::sync::Semaphore;
@@ -39,9 +39,7 @@ impl Passwords {
     /// # Errors
     /// When the system has no random numbers.
     pub fn new() -> Result<Self, ServiceError> {
-        let mut noise = Zeroizing::new([0; 16]);
-        fill(noise.as_mut_slice())?;
-        Ok(Self { permits: Arc::new(Semaphore::new(CONCURRENT)), decoy: hash(noise.as_slice())?.into() })
+        Ok(Self { permits: Arc::new(Semaphore::new(CONCURRENT)), decoy: decoy()?.into() })
     }
 
     /// Hashes a new password.
@@ -100,6 +98,24 @@ fn hash(password: &[u8]) -> Result<String, ServiceError> {
     Ok(hash.to_string())
 }
 
+/// A hash of no known password: noise where the result of the work would stand, so that the start of a process does
+/// not have to do it.
+fn decoy() -> Result<String, ServiceError> {
+    let unwritable = |_| ServiceError::Internal("a decoy cannot be written");
+    let (mut salt, mut noise) = ([0; 16], [0; 32]);
+    fill(&mut salt)?;
+    fill(&mut noise)?;
+    let salt = SaltString::encode_b64(&salt).map_err(unwritable)?;
+    let decoy = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: argon2()?.params().try_into().map_err(unwritable)?,
+        salt: Some(salt.as_salt()),
+        hash: Some(Output::new(&noise).map_err(unwritable)?),
+    };
+    Ok(decoy.to_string())
+}
+
 fn verify(password: &[u8], stored: &str) -> bool {
     PasswordHash::new(stored).is_ok_and(|stored| Argon2::default().verify_password(password, &stored).is_ok())
 }
@@ -108,4 +124,21 @@ fn fill(bytes: &mut [u8]) -> Result<(), ServiceError> {
     rand::rngs::OsRng
         .try_fill_bytes(bytes)
         .map_err(|_| ServiceError::Internal("the system has no random numbers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_decoy_costs_what_a_real_hash_costs_and_no_password_fits() {
+        let (real, decoy) = (hash(b"une phrase de passe").unwrap(), decoy().unwrap());
+        assert!(verify(b"une phrase de passe", &real));
+        assert!(!verify(b"une phrase de passe", &decoy));
+        let (real, decoy) = (PasswordHash::new(&real).unwrap(), PasswordHash::new(&decoy).unwrap());
+        assert_eq!((decoy.algorithm, decoy.version), (real.algorithm, real.version));
+        assert_eq!(decoy.params, real.params);
+        let lengths = |hash: &PasswordHash<'_>| (hash.salt.unwrap().as_str().len(), hash.hash.unwrap().len());
+        assert_eq!(lengths(&decoy), lengths(&real));
+    }
 }

@@ -4,10 +4,11 @@
 //! as the median of interleaved rounds, with the least and the most. A ratio to the floor is taken round by round,
 //! so it holds when the machine's speed drifts. The load generator, the servers and PostgreSQL share the machine,
 //! so the figures are ratios and not records; nothing here says how the system behaves at a rate it cannot keep.
+//! All that it started ends with it, also after Ctrl-C and SIGTERM.
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,12 +20,14 @@ use novacrm_tests::system::{Options, System, french_prompt, programs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sqlx::{Connection, PgConnection};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const ROUNDS: usize = 5;
 const SECONDS: u64 = 4;
-/// As many as the API keeps to its database, so that the floor and the API use the server alike.
+/// As many clients of the API as of its floor.
 const API_CONNECTIONS: usize = 16;
 const ENGINE_CONNECTIONS: usize = 32;
 const CONTACTS: i32 = 100_000;
@@ -54,21 +57,31 @@ async fn run() -> Result<(), Error> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "two providers of cryptography")?;
-    let system =
-        System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
-    if want("memory") {
-        memory(&system).await;
+    // Ended by a signal, it would leave the servers behind: they end when what uses them is dropped.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let parts = async {
+        let system =
+            System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
+        if want("memory") {
+            memory(&system).await;
+        }
+        if want("start") {
+            start(&system).await?;
+        }
+        if want("api") {
+            api(&system).await?;
+        }
+        if want("engine") {
+            engine(&system).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        result = parts => result,
+        _ = terminate.recv() => Err("terminated".into()),
+        _ = interrupt.recv() => Err("interrupted".into()),
     }
-    if want("start") {
-        start(&system).await?;
-    }
-    if want("api") {
-        api(&system).await?;
-    }
-    if want("engine") {
-        engine(&system).await?;
-    }
-    Ok(())
 }
 
 /// A figure over the rounds.
@@ -145,6 +158,7 @@ async fn start_once(program: &Path, like: i32) -> Result<f64, Error> {
         || -> Result<u16, Error> { Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
     let admin = port()?;
     let mut started = Command::new(program);
+    started.kill_on_drop(true);
     started.args(words(&command).into_iter().skip(1)).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
     started.envs(words(&environment).iter().filter_map(|pair| pair.split_once('=')));
     started.env("NOVACRM_LISTEN", format!("127.0.0.1:{}", port()?));
@@ -158,13 +172,11 @@ async fn start_once(program: &Path, like: i32) -> Result<f64, Error> {
             break begun.elapsed().as_secs_f64();
         }
         if begun.elapsed() > Duration::from_secs(30) || child.try_wait()?.is_some() {
-            child.kill()?;
             return Err(format!("{} never got ready", program.display()).into());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
-    child.kill()?;
-    child.wait()?;
+    child.kill().await?;
     Ok(ready)
 }
 
@@ -208,8 +220,8 @@ async fn api(system: &System) -> Result<(), Error> {
         let (mut floor, mut rate, mut ratio, mut p99) =
             (Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()));
         for _ in 0..ROUNDS {
-            let below = pgbench(&database, script, &[("id", &id)], API_CONNECTIONS)?;
-            let measured = wrk(&system.url(&path), &token)?;
+            let below = pgbench(&database, script, &[("id", &id)], API_CONNECTIONS).await?;
+            let measured = wrk(&system.url(&path), &token).await?;
             floor.0.push(below);
             rate.0.push(measured.0);
             ratio.0.push(measured.0 / below * 100.0);
@@ -241,7 +253,12 @@ async fn fill(connection: &mut PgConnection) -> Result<(), Error> {
 }
 
 /// Transactions per second of pgbench.
-fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: usize) -> Result<f64, Error> {
+async fn pgbench(
+    database: &str,
+    script: &Path,
+    variables: &[(&str, &str)],
+    clients: usize,
+) -> Result<f64, Error> {
     let mut command = Command::new(installed("pgbench", "postgresql-contrib")?);
     command.args([
         "-n",
@@ -259,7 +276,7 @@ fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: u
     for (name, value) in variables {
         command.arg("-D").arg(format!("{name}={value}"));
     }
-    let output = command.arg(database).output()?;
+    let output = command.arg(database).kill_on_drop(true).output().await?;
     let said = String::from_utf8_lossy(&output.stdout);
     let rate =
         said.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
@@ -268,12 +285,14 @@ fn pgbench(database: &str, script: &Path, variables: &[(&str, &str)], clients: u
 
 /// Requests per second and the 99th percentile in milliseconds, as wrk measures them: like pgbench a small C program
 /// with two threads, so that the machine is shared alike.
-fn wrk(url: &str, token: &str) -> Result<(f64, f64), Error> {
+async fn wrk(url: &str, token: &str) -> Result<(f64, f64), Error> {
     let output = Command::new(installed("wrk", "wrk")?)
         .args(["-t2", &format!("-c{API_CONNECTIONS}"), &format!("-d{SECONDS}s"), "--latency", "-H"])
         .arg(format!("Authorization: Bearer {token}"))
         .arg(url)
-        .output()?;
+        .kill_on_drop(true)
+        .output()
+        .await?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let after = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name).map(str::trim));
     if after("Non-2xx or 3xx responses:").is_some() || after("Socket errors:").is_some() {
@@ -361,8 +380,8 @@ async fn engine(system: &System) -> Result<(), Error> {
     let (mut one, mut many, mut rate, mut p50, mut p99) =
         (Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()));
     for _ in 0..ROUNDS {
-        one.0.push(pgbench(&migrator, &insert, &[], 1)?);
-        many.0.push(pgbench(&migrator, &insert, &[], ENGINE_CONNECTIONS)?);
+        one.0.push(pgbench(&migrator, &insert, &[], 1).await?);
+        many.0.push(pgbench(&migrator, &insert, &[], ENGINE_CONNECTIONS).await?);
         let body = body.clone();
         let headers = [("content-type", "application/json")];
         let measured = load.run(move |_, _| request("POST", "/v1/analyze", &headers, body.clone())).await?;
