@@ -39,7 +39,8 @@ async fn store<K: Resource<DynamicType = ()>>(stage: &Stage, namespace: &str, na
     object.data = json!({ "spec": spec });
     let api = any::<K>(stage, namespace);
     // A moment passes until the looser schema is in force.
-    eventually(PATIENCE, || api.create(&PostParams::default(), &object)).await.unwrap();
+    let params = PostParams::default();
+    eventually(PATIENCE, || api.create(&params, &object)).await.unwrap();
 }
 
 /// Waits until the status says that nobody can read the spec.
