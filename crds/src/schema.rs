@@ -48,11 +48,10 @@ fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition 
             .schema
             .as_mut()
             .and_then(|schema| schema.open_api_v3_schema.as_mut())
-            .map(|root| {
+            .and_then(|root| {
                 plain_formats(root);
-                root
+                root.properties.as_mut()
             })
-            .and_then(|root| root.properties.as_mut())
             .and_then(|properties| properties.get_mut("status"));
         if let Some(status) = status {
             status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
