@@ -9,7 +9,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Database, begin_once, commit, not_updated, pattern, push_page, store_error};
+use super::{Database, List, begin_once, commit, not_updated, pattern, store_error};
 use crate::services::list::{ListQuery, Page, SortField};
 use crate::services::once::Once;
 use crate::services::ports::{Account, Accounts, Rotation, StoreError, Written};
@@ -101,31 +101,14 @@ impl Accounts for Database {
             SortField::CreatedAt => "created_at",
             _ => "sort",
         };
-        let build = || {
-            let mut builder = QueryBuilder::new(
-                "SELECT id, email, display_name, password_hash, role, locale, active, version, created_at, \
+        let list = List {
+            rows: "SELECT id, email, display_name, password_hash, role, locale, active, version, created_at, \
              created_by, updated_at, updated_by FROM users",
-            );
-            filtered(&mut builder, query);
-            push_page(&mut builder, (column, "id"), query.sort.descending, query.after.as_ref(), query.limit);
-            builder
+            count: "SELECT count(*) FROM users",
+            filtered,
+            key: (column, "id"),
         };
-        let rows: Vec<Row> = self.fetch_all(build).await?;
-        let count = if query.count {
-            let build = || {
-                let mut builder = QueryBuilder::new("SELECT count(*) FROM users");
-                filtered(&mut builder, query);
-                builder
-            };
-            Some(self.fetch_count(build).await?)
-        } else {
-            None
-        };
-        let records = rows
-            .into_iter()
-            .map(|row| Account::try_from(row).map(|account| account.user))
-            .collect::<Result<_, _>>()?;
-        Ok(Page { records, count })
+        self.page(&list, query, |row: Row| Account::try_from(row).map(|account| account.user)).await
     }
 
     async fn by_email(&self, email_key: &str) -> Result<Option<Account>, StoreError> {

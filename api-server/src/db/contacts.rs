@@ -9,7 +9,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Database, begin_once, commit, meta, not_updated, pattern, push_page};
+use super::{Database, List, begin_once, commit, meta, not_updated, pattern};
 use crate::services::contacts::{ContactFilter, sort_name};
 use crate::services::list::{ListQuery, Page, SortField};
 use crate::services::once::Once;
@@ -117,36 +117,16 @@ impl Records<Contact> for Database {
             SortField::CreatedAt => "c.created_at",
             SortField::UpdatedAt | SortField::OccurredAt => "c.updated_at",
         };
-        let build = || {
-            let mut builder = QueryBuilder::new(
-                "SELECT c.id, c.first_name, c.last_name, c.email, c.phone, c.job_title, c.locale, \
+        let list = List {
+            rows: "SELECT c.id, c.first_name, c.last_name, c.email, c.phone, c.job_title, c.locale, \
              c.organisation_id, o.name AS organisation_name, c.do_not_contact, c.owner_id, c.version, \
              c.created_at, c.created_by, c.updated_at, c.updated_by, c.deleted_at \
              FROM contacts c LEFT JOIN organisations o ON o.id = c.organisation_id",
-            );
-            filtered(&mut builder, query);
-            push_page(
-                &mut builder,
-                (column, "c.id"),
-                query.sort.descending,
-                query.after.as_ref(),
-                query.limit,
-            );
-            builder
+            count: "SELECT count(*) FROM contacts c",
+            filtered,
+            key: (column, "c.id"),
         };
-        let rows: Vec<Row> = self.fetch_all(build).await?;
-        let count = if query.count {
-            let build = || {
-                let mut builder = QueryBuilder::new("SELECT count(*) FROM contacts c");
-                filtered(&mut builder, query);
-                builder
-            };
-            Some(self.fetch_count(build).await?)
-        } else {
-            None
-        };
-        let records = rows.into_iter().map(Contact::try_from).collect::<Result<_, _>>()?;
-        Ok(Page { records, count })
+        self.page(&list, query, |row: Row| row.try_into()).await
     }
 
     async fn insert(&self, record: &Contact, once: Option<&Once>) -> Result<Written, StoreError> {

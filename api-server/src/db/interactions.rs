@@ -8,7 +8,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Database, begin_once, commit, meta, not_updated, pattern, push_page, store_error};
+use super::{Database, List, begin_once, commit, meta, not_updated, pattern, store_error};
 use crate::services::interactions::InteractionFilter;
 use crate::services::list::{ListQuery, Page, SortField};
 use crate::services::once::Once;
@@ -108,28 +108,14 @@ impl Records<Interaction> for Database {
             SortField::CreatedAt => "created_at",
             _ => "occurred_at",
         };
-        let build = || {
-            let mut builder = QueryBuilder::new(
-                "SELECT id, contact_id, kind, direction, occurred_at, subject, body, owner_id, version, \
+        let list = List {
+            rows: "SELECT id, contact_id, kind, direction, occurred_at, subject, body, owner_id, version, \
              created_at, created_by, updated_at, updated_by, deleted_at FROM interactions",
-            );
-            filtered(&mut builder, query);
-            push_page(&mut builder, (column, "id"), query.sort.descending, query.after.as_ref(), query.limit);
-            builder
+            count: "SELECT count(*) FROM interactions",
+            filtered,
+            key: (column, "id"),
         };
-        let rows: Vec<Row> = self.fetch_all(build).await?;
-        let count = if query.count {
-            let build = || {
-                let mut builder = QueryBuilder::new("SELECT count(*) FROM interactions");
-                filtered(&mut builder, query);
-                builder
-            };
-            Some(self.fetch_count(build).await?)
-        } else {
-            None
-        };
-        let records = rows.into_iter().map(Interaction::try_from).collect::<Result<_, _>>()?;
-        Ok(Page { records, count })
+        self.page(&list, query, |row: Row| row.try_into()).await
     }
 
     async fn insert(&self, record: &Interaction, once: Option<&Once>) -> Result<Written, StoreError> {

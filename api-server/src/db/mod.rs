@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use self::readers::Readers;
-use crate::services::list::{Key, Position};
+use crate::services::list::{Key, ListQuery, Page, Position};
 use crate::services::once::Once;
 use crate::services::ports::{StoreError, Written};
 
@@ -103,31 +103,54 @@ impl Database {
         again(READERS, query).await
     }
 
-    /// Runs a list query; it is built anew for each attempt.
-    async fn fetch_all<T>(&self, build: impl Fn() -> QueryBuilder<Postgres>) -> Result<Vec<T>, StoreError>
+    /// A page of a list. Its queries are built anew for each attempt.
+    async fn page<R, T, F>(
+        &self,
+        list: &List<F>,
+        query: &ListQuery<'_, F>,
+        record: impl Fn(R) -> Result<T, StoreError>,
+    ) -> Result<Page<T>, StoreError>
     where
-        T: for<'row> FromRow<'row, PgRow> + Send + Unpin,
+        R: for<'row> FromRow<'row, PgRow> + Send + Unpin,
     {
-        self.read(|| {
-            let mut builder = build();
-            async move { builder.build_query_as().fetch_all(&self.readers).await }
-        })
-        .await
-    }
-
-    /// Runs a query that counts.
-    async fn fetch_count(&self, build: impl Fn() -> QueryBuilder<Postgres>) -> Result<i64, StoreError> {
-        self.read(|| {
-            let mut builder = build();
-            async move { builder.build_query_scalar().fetch_one(&self.readers).await }
-        })
-        .await
+        let rows: Vec<R> = self
+            .read(|| {
+                let mut builder = QueryBuilder::new(list.rows);
+                (list.filtered)(&mut builder, query);
+                push_page(&mut builder, list.key, query.sort.descending, query.after.as_ref(), query.limit);
+                async move { builder.build_query_as().fetch_all(&self.readers).await }
+            })
+            .await?;
+        let count = if query.count {
+            let count = self.read(|| {
+                let mut builder = QueryBuilder::new(list.count);
+                (list.filtered)(&mut builder, query);
+                async move { builder.build_query_scalar().fetch_one(&self.readers).await }
+            });
+            Some(count.await?)
+        } else {
+            None
+        };
+        let records = rows.into_iter().map(record).collect::<Result<_, _>>()?;
+        Ok(Page { records, count })
     }
 
     /// Begins a transaction. Nothing was done yet when that fails, so it is tried again as a read is.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         again(WRITERS, || self.writers.begin()).await
     }
+}
+
+/// How a kind of record is listed.
+struct List<F> {
+    /// `SELECT … FROM …`.
+    rows: &'static str,
+    /// `SELECT count(*) FROM …`, without what only the columns need.
+    count: &'static str,
+    /// Adds `WHERE …`, for both.
+    filtered: fn(&mut QueryBuilder<Postgres>, &ListQuery<'_, F>),
+    /// The column to sort by, and that of the identifier.
+    key: (&'static str, &'static str),
 }
 
 /// Does something again while it meets dead connections, of which there may be so many.

@@ -8,7 +8,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Database, begin_once, commit, meta, not_updated, pattern, push_page, store_error};
+use super::{Database, List, begin_once, commit, meta, not_updated, pattern, store_error};
 use crate::services::list::{ListQuery, Page, SortField};
 use crate::services::once::Once;
 use crate::services::organisations::OrganisationFilter;
@@ -89,27 +89,14 @@ impl Records<Organisation> for Database {
             SortField::CreatedAt => "created_at",
             SortField::UpdatedAt | SortField::OccurredAt => "updated_at",
         };
-        let build = || {
-            let mut builder = QueryBuilder::new(
-                "SELECT id, name, domain, siren, vat_number, owner_id, version, created_at, created_by, \
+        let list = List {
+            rows: "SELECT id, name, domain, siren, vat_number, owner_id, version, created_at, created_by, \
              updated_at, updated_by, deleted_at FROM organisations",
-            );
-            filtered(&mut builder, query);
-            push_page(&mut builder, (column, "id"), query.sort.descending, query.after.as_ref(), query.limit);
-            builder
+            count: "SELECT count(*) FROM organisations",
+            filtered,
+            key: (column, "id"),
         };
-        let rows: Vec<Row> = self.fetch_all(build).await?;
-        let count = if query.count {
-            let build = || {
-                let mut builder = QueryBuilder::new("SELECT count(*) FROM organisations");
-                filtered(&mut builder, query);
-                builder
-            };
-            Some(self.fetch_count(build).await?)
-        } else {
-            None
-        };
-        Ok(Page { records: rows.into_iter().map(Organisation::from).collect(), count })
+        self.page(&list, query, |row: Row| Ok(row.into())).await
     }
 
     async fn insert(&self, record: &Organisation, once: Option<&Once>) -> Result<Written, StoreError> {

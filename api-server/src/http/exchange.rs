@@ -337,6 +337,13 @@ pub fn present_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     time::serde::rfc3339::deserialize(deserializer).map(Some)
 }
 
+/// Puts what a merge patch gives in the place of what was there; what it leaves out stays.
+pub fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *field = given;
+    }
+}
+
 /// A time as it is stored: in UTC, in whole microseconds.
 #[must_use]
 pub fn to_utc(at: OffsetDateTime) -> OffsetDateTime {

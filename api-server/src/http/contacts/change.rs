@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::http::caller::Authenticated;
 use crate::http::error::problem;
-use crate::http::exchange::{Id, IfMatch, item, present};
+use crate::http::exchange::{Id, IfMatch, item, present, set};
 use crate::http::views::ContactView;
 use crate::services::{Services, contacts};
 
@@ -80,30 +80,14 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let owner_id = patch.owner_id;
     let change = move |input: &mut ContactInput| {
-        if let Some(first_name) = patch.first_name {
-            input.first_name = first_name;
-        }
-        if let Some(last_name) = patch.last_name {
-            input.last_name = last_name;
-        }
-        if let Some(email) = patch.email {
-            input.email = email;
-        }
-        if let Some(phone) = patch.phone {
-            input.phone = phone;
-        }
-        if let Some(job_title) = patch.job_title {
-            input.job_title = job_title;
-        }
-        if let Some(locale) = patch.locale {
-            input.locale = locale;
-        }
-        if let Some(organisation_id) = patch.organisation_id {
-            input.organisation_id = organisation_id;
-        }
-        if let Some(do_not_contact) = patch.do_not_contact {
-            input.do_not_contact = do_not_contact;
-        }
+        set(&mut input.first_name, patch.first_name);
+        set(&mut input.last_name, patch.last_name);
+        set(&mut input.email, patch.email);
+        set(&mut input.phone, patch.phone);
+        set(&mut input.job_title, patch.job_title);
+        set(&mut input.locale, patch.locale);
+        set(&mut input.organisation_id, patch.organisation_id);
+        set(&mut input.do_not_contact, patch.do_not_contact);
     };
     let record = contacts::change(&services, &caller, id, &expected, Box::new(change), owner_id)
         .await

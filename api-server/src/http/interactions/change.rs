@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::http::caller::Authenticated;
 use crate::http::error::problem;
-use crate::http::exchange::{Id, IfMatch, item, present, present_time, to_utc};
+use crate::http::exchange::{Id, IfMatch, item, present, present_time, set, to_utc};
 use crate::http::views::InteractionView;
 use crate::services::{Services, interactions};
 
@@ -70,21 +70,11 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let owner_id = patch.owner_id;
     let change = move |input: &mut InteractionInput| {
-        if let Some(kind) = patch.kind {
-            input.kind = kind;
-        }
-        if let Some(direction) = patch.direction {
-            input.direction = direction;
-        }
-        if let Some(occurred_at) = patch.occurred_at {
-            input.occurred_at = to_utc(occurred_at);
-        }
-        if let Some(subject) = patch.subject {
-            input.subject = subject;
-        }
-        if let Some(body) = patch.body {
-            input.body = body;
-        }
+        set(&mut input.kind, patch.kind);
+        set(&mut input.direction, patch.direction);
+        set(&mut input.occurred_at, patch.occurred_at.map(to_utc));
+        set(&mut input.subject, patch.subject);
+        set(&mut input.body, patch.body);
     };
     let record = interactions::change(&services, &caller, id, &expected, Box::new(change), owner_id)
         .await

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::http::caller::Authenticated;
 use crate::http::error::problem;
-use crate::http::exchange::{Id, IfMatch, item, present};
+use crate::http::exchange::{Id, IfMatch, item, present, set};
 use crate::http::views::OrganisationView;
 use crate::services::{Services, organisations};
 
@@ -65,18 +65,10 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let owner_id = patch.owner_id;
     let change = move |input: &mut OrganisationInput| {
-        if let Some(name) = patch.name {
-            input.name = name;
-        }
-        if let Some(domain) = patch.domain {
-            input.domain = domain;
-        }
-        if let Some(siren) = patch.siren {
-            input.siren = siren;
-        }
-        if let Some(vat_number) = patch.vat_number {
-            input.vat_number = vat_number;
-        }
+        set(&mut input.name, patch.name);
+        set(&mut input.domain, patch.domain);
+        set(&mut input.siren, patch.siren);
+        set(&mut input.vat_number, patch.vat_number);
     };
     let record = organisations::change(&services, &caller, id, &expected, Box::new(change), owner_id)
         .await

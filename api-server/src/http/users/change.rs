@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::http::caller::Authenticated;
 use crate::http::error::problem;
-use crate::http::exchange::{Id, IfMatch, item, present};
+use crate::http::exchange::{Id, IfMatch, item, present, set};
 use crate::http::views::UserView;
 use crate::services::{Services, users};
 
@@ -68,21 +68,11 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let password = patch.password;
     let change = move |input: &mut UserInput| {
-        if let Some(email) = patch.email {
-            input.email = email;
-        }
-        if let Some(display_name) = patch.display_name {
-            input.display_name = display_name;
-        }
-        if let Some(role) = patch.role {
-            input.role = role;
-        }
-        if let Some(locale) = patch.locale {
-            input.locale = locale;
-        }
-        if let Some(active) = patch.active {
-            input.active = active;
-        }
+        set(&mut input.email, patch.email);
+        set(&mut input.display_name, patch.display_name);
+        set(&mut input.role, patch.role);
+        set(&mut input.locale, patch.locale);
+        set(&mut input.active, patch.active);
     };
     let user = users::change(&services, &caller, id, &expected, Box::new(change), password.as_deref())
         .await
