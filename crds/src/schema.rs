@@ -44,17 +44,10 @@ fn plain_formats(schema: &mut JSONSchemaProps) {
 /// kstatus reads an object without a status as current, so the default must stand on `status` itself.
 fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut definition.spec.versions {
-        let status = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut())
-            .map(|root| {
-                plain_formats(root);
-                root
-            })
-            .and_then(|root| root.properties.as_mut())
-            .and_then(|properties| properties.get_mut("status"));
-        if let Some(status) = status {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let Some(root) = schema else { continue };
+        plain_formats(root);
+        if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             status.default = Some(k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON(
                 serde_json::json!({ "observedGeneration": unobserved() }),
             ));
