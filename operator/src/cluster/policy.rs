@@ -142,7 +142,7 @@ impl Cluster {
                         .await
                         .map_err(Error::api("pruning the history"))?;
                     self.metrics.accepted();
-                    if known.first().is_some() {
+                    if !known.is_empty() {
                         self.on_their_way
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
