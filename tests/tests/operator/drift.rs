@@ -105,4 +105,5 @@ async fn what_is_ours_is_put_back_and_what_is_not_is_left_alone() {
     let change = json!({ "spec": { "demoData": false, "locale": "en" } });
     stage.merge::<CrmTenant>(&namespace, "acme", change).await;
     stage.tenant_is_ready(&namespace).await;
+    stage.nothing_was_forbidden();
 }

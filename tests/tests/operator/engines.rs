@@ -60,6 +60,7 @@ async fn a_broken_version_leaves_the_last_good_one_in_force_also_over_a_restart(
     let status = stage.policy_is_enforced(&namespace, POLICY, "1.3.0", "1/1").await;
     assert_eq!(of(&status.conditions, "Stalled").0, "False");
     assert!(status.problems.is_empty());
+    stage.nothing_was_forbidden();
 }
 
 async fn pod_of(stage: &Stage, namespace: &str, engine: &Engine) -> String {
@@ -109,4 +110,5 @@ async fn an_engine_that_refuses_a_bundle_is_named_with_its_reason_and_the_others
 
     bad.resume();
     stage.policy_is_enforced(&namespace, POLICY, "1.1.0", "2/2").await;
+    stage.nothing_was_forbidden();
 }

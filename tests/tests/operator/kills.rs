@@ -207,4 +207,5 @@ async fn it_converges_though_it_is_killed_at_any_point() {
     let tenants = stage.api::<CrmTenant>(disturbed).list(&ListParams::default()).await.unwrap();
     assert_eq!(tenants.items.len(), 1);
     drop(operator);
+    stage.nothing_was_forbidden();
 }

@@ -114,4 +114,5 @@ async fn the_quickstart_becomes_a_running_tenant_once_the_kinds_are_installed() 
     assert_eq!(available.message.as_deref(), Some(message(&ready.conditions, "Ready")));
     let propagating = stage.event("acme", "acme-customer-data", "Propagating").await;
     assert_eq!(propagating.type_.as_deref(), Some("Normal"));
+    stage.nothing_was_forbidden();
 }

@@ -82,4 +82,5 @@ async fn a_policy_of_the_organisation_holds_where_labels_say_so_and_until_the_ob
     })
     .await
     .unwrap();
+    stage.nothing_was_forbidden();
 }

@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleRef, Subject};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{
+    ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt};
 use novacrm_crds::compliance_policy::CompliancePolicyStatus;
@@ -27,8 +28,9 @@ use novacrm_operator::crm_tenant::database::Databases;
 use novacrm_operator::crm_tenant::names;
 use novacrm_tests::cluster::{AuditEvent, AuditFilter, Cluster, PATIENCE, TestNamespace, eventually};
 use novacrm_tests::system::{programs, repository};
+use novacrm_tests::tools::go_tool;
 use rustix::process::{Pid, Signal, kill_process};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
@@ -36,8 +38,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// Account of the operator in its namespace.
-pub const ACCOUNT: &str = "novacrm-operator";
 /// Name that the manifests give to the database server.
 const SERVER: &str = "default";
 /// Where nobody answers: pods without a process behind them have this address.
@@ -76,7 +76,6 @@ impl Stage {
         let [home, organisation, tenants @ ..] = names.as_slice() else { unreachable!("two are made") };
         let mut stage = Self::on(cluster, home, organisation, tenants.to_vec(), true).await;
         stage.namespaces = owned;
-        stage.watched = stage.tenants.clone();
         stage
     }
 
@@ -100,25 +99,23 @@ impl Stage {
     ) -> Self {
         let client = cluster.client().unwrap();
         let metadata = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-        let account = ServiceAccount { metadata: metadata(ACCOUNT), ..ServiceAccount::default() };
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), home);
-        accounts.create(&PostParams::default(), &account).await.unwrap();
-        bind(&client, home).await;
+        let watched = if shared { tenants.clone() } else { Vec::new() };
+        install(&client, home, organisation, &watched).await;
         let url = std::env::var("DATABASE_URL").unwrap();
         let mut server = Secret { metadata: metadata(SERVER), ..Secret::default() };
         server.metadata.labels = Some([("novacrm.io/database-server".to_owned(), "true".to_owned())].into());
         server.string_data = Some([("url".to_owned(), url)].into());
         let secrets: Api<Secret> = Api::namespaced(client.clone(), home);
         secrets.create(&PostParams::default(), &server).await.unwrap();
-        let kubeconfig = cluster.kubeconfig_for_service_account(home, ACCOUNT).await.unwrap();
+        let kubeconfig = cluster.kubeconfig_for_service_account(home, home).await.unwrap();
         Self {
-            kubelet: Kubelet::start(client.clone(), if shared { tenants.clone() } else { Vec::new() }),
+            kubelet: Kubelet::start(client.clone(), watched.clone()),
             cluster,
             client,
             home: home.to_owned(),
             organisation: organisation.to_owned(),
             tenants,
-            watched: Vec::new(),
+            watched,
             kubeconfig,
             folder: tempfile::Builder::new().prefix("novacrm-operator.").tempdir().unwrap(),
             namespaces: Vec::new(),
@@ -143,6 +140,7 @@ impl Stage {
                 ("NOVACRM_POLICY_NAMESPACE", &self.organisation),
                 ("NOVACRM_WATCH_NAMESPACES", &self.watched.join(",")),
                 ("NOVACRM_ADMIN_ADDRESS", &format!("127.0.0.1:{port}")),
+                ("NOVACRM_LEASE", &self.home),
                 ("NOVACRM_WEBHOOK_ADDRESS", ""),
             ])
             .env("KUBECONFIG", &self.kubeconfig)
@@ -299,7 +297,16 @@ impl Stage {
 
     /// The requests of this stage's operator so far.
     pub fn requests(&self) -> Vec<AuditEvent> {
-        self.cluster.audit_log(&AuditFilter::service_account(&self.home, ACCOUNT)).unwrap()
+        self.cluster.audit_log(&AuditFilter::service_account(&self.home, &self.home)).unwrap()
+    }
+
+    /// The rights that the chart gives sufficed.
+    pub fn nothing_was_forbidden(&self) {
+        let requests = self.requests();
+        let forbidden = requests.iter().filter(|event| event.code() == 403);
+        let forbidden: BTreeSet<_> =
+            forbidden.map(|event| format!("{} {}", event.verb, event.request_uri)).collect();
+        assert!(forbidden.is_empty(), "{forbidden:#?}");
     }
 
     /// The tenant of the quickstart, in a namespace.
@@ -356,36 +363,43 @@ async fn drop_databases(tenants: &[String]) -> Result<(), sqlx::Error> {
     server.close().await
 }
 
-/// Lets the operator's account do everything. It goes with the namespace.
-async fn bind(client: &Client, home: &str) {
+/// Makes the operator's account and gives it the rights that the chart gives. They go with the namespace.
+async fn install(client: &Client, home: &str, organisation: &str, watched: &[String]) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let owner = namespaces.get(home).await.unwrap();
-    let binding = ClusterRoleBinding {
-        metadata: ObjectMeta {
-            name: Some(home.to_owned()),
-            owner_references: Some(vec![OwnerReference {
-                api_version: "v1".to_owned(),
-                kind: "Namespace".to_owned(),
-                name: home.to_owned(),
-                uid: owner.uid().unwrap(),
-                ..OwnerReference::default()
-            }]),
-            ..ObjectMeta::default()
-        },
-        role_ref: RoleRef {
-            api_group: Some("rbac.authorization.k8s.io".to_owned()),
-            kind: "ClusterRole".to_owned(),
-            name: "cluster-admin".to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: ACCOUNT.to_owned(),
-            namespace: Some(home.to_owned()),
-            ..Subject::default()
-        }]),
+    let namespace = namespaces.get(home).await.unwrap();
+    let owner = OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        name: home.to_owned(),
+        uid: namespace.uid().unwrap(),
+        ..OwnerReference::default()
     };
-    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    let values = format!(
+        "fullnameOverride={home},policyNamespace.name={organisation},policyNamespace.create=false,\
+         watchNamespaces={{{}}},webhook.enabled=false,rbac.aggregate=false",
+        watched.join(",")
+    );
+    let rendered = Command::new(go_tool("helm").unwrap())
+        .args(["template", home, "charts/novacrm-operator", "--namespace", home, "--set", &values])
+        .args(["--show-only", "templates/serviceaccount.yaml", "--show-only", "templates/rbac.yaml"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+    for document in serde_yaml::Deserializer::from_slice(&rendered.stdout) {
+        let mut object = DynamicObject::deserialize(document).unwrap();
+        let types = object.types.clone().unwrap();
+        let kind = GroupVersionKind::try_from(&types).unwrap();
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = match object.namespace() {
+            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
+            None => {
+                object.metadata.owner_references = Some(vec![owner.clone()]);
+                Api::all_with(client.clone(), &resource)
+            }
+        };
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
 }
 
 fn example<K: DeserializeOwned>(path: &str) -> K {

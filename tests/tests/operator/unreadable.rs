@@ -105,4 +105,5 @@ async fn an_object_that_cannot_be_read_says_so_and_stops_nothing_else() {
     let mended = version(stage.tenant_policy("acme"), "1.3.0");
     assert_eq!(stage.apply(&mended).await.name_any(), POLICY);
     stage.bundle_holds("acme", &[(ORGANISATION, "1.2.0"), (POLICY, "1.3.0")]).await;
+    stage.nothing_was_forbidden();
 }
