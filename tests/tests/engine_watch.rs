@@ -205,7 +205,8 @@ fn built(namespace: &str) -> Resources {
 fn write_secrets(namespace: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let admin = novacrm_crds::SecretKeyReference { name: "admin".to_owned(), key: "password".to_owned() };
-    let identity = crm_tenant::Identity { namespace: namespace.to_owned(), id: namespace.to_owned(), adopt: None };
+    let identity =
+        crm_tenant::Identity { namespace: namespace.to_owned(), id: namespace.to_owned(), adopt: None };
     let wanted = Wanted { identity, admin: &admin, database_administrator: false };
     let now = time::OffsetDateTime::now_utc();
     let made = generate(&wanted, &Default::default(), now, &mut rand::rng()).unwrap();
@@ -229,7 +230,11 @@ async fn a_change_is_enforced_a_broken_one_is_refused_and_a_deleted_one_changes_
     tenant.write(BUNDLE, &first).await;
     let engine = tenant.engine().await;
     engine.until_sequence(1).await;
-    assert_eq!(engine.probe("/readyz").await.0, 200);
+    let ready = || async {
+        let (status, body) = engine.probe("/readyz").await;
+        if status == 200 { Ok(()) } else { Err(body) }
+    };
+    eventually(PATIENCE, ready).await.unwrap();
     assert_eq!(engine.analyze("alpha beta").await["output"], "[WORD] beta");
 
     // The operator waits for what is new, and is told of a change...

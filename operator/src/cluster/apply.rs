@@ -141,15 +141,63 @@ pub async fn delete(client: &Client, resource: &ApiResource, live: &DynamicObjec
 /// Whether everything that is wanted is there. Lists must be alike in length and order.
 fn within(wanted: &Value, there: &Value) -> bool {
     match (wanted, there) {
-        (Value::Object(wanted), Value::Object(there)) => wanted
-            .iter()
-            .all(|(key, value)| there.get(key).map_or_else(|| is_empty(value), |there| within(value, there))),
+        (Value::Object(wanted), Value::Object(there)) => {
+            wanted.iter().all(|(key, value)| match (key.as_str(), there.get(key)) {
+                (_, None) => is_empty(value),
+                ("requests" | "limits", Some(there)) => within(&quantities(value), &quantities(there)),
+                (_, Some(there)) => within(value, there),
+            })
+        }
         (Value::Array(wanted), Value::Array(there)) => {
             wanted.len() == there.len()
                 && wanted.iter().zip(there).all(|(wanted, there)| within(wanted, there))
         }
         (wanted, there) => wanted == there,
     }
+}
+
+/// Requests and limits with each quantity as a number: the API server writes `1000m` as `1`.
+fn quantities(resources: &Value) -> Value {
+    let Value::Object(resources) = resources else { return resources.clone() };
+    let number = |value: &Value| {
+        value.as_str().and_then(quantity).map_or_else(|| value.clone(), |number| number.to_string().into())
+    };
+    resources.iter().map(|(name, value)| (name.clone(), number(value))).collect()
+}
+
+/// A quantity (`k8s.io/apimachinery/pkg/api/resource`) in thousandths; `None` for what is none, or finer than that.
+fn quantity(text: &str) -> Option<i128> {
+    let end = text.find(|char: char| !char.is_ascii_digit() && !matches!(char, '.' | '-' | '+'));
+    let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
+    let (thousandths, divisor): (i128, i128) = match suffix {
+        "m" => (1, 1),
+        "" => (1000, 1),
+        "k" => (1000 * 1000, 1),
+        "M" => (1000 * 1000_i128.pow(2), 1),
+        "G" => (1000 * 1000_i128.pow(3), 1),
+        "T" => (1000 * 1000_i128.pow(4), 1),
+        "P" => (1000 * 1000_i128.pow(5), 1),
+        "E" => (1000 * 1000_i128.pow(6), 1),
+        "Ki" => (1000 << 10, 1),
+        "Mi" => (1000 << 20, 1),
+        "Gi" => (1000 << 30, 1),
+        "Ti" => (1000 << 40, 1),
+        "Pi" => (1000 << 50, 1),
+        "Ei" => (1000 << 60, 1),
+        "u" => (1, 1000),
+        "n" => (1, 1_000_000),
+        exponent => {
+            let exponent: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
+            let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
+            if exponent < 0 { (1000, power) } else { (power.checked_mul(1000)?, 1) }
+        }
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let scale = 10_i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let divisor = divisor.checked_mul(scale)?;
+    let product = digits.checked_mul(thousandths)?;
+    (product % divisor == 0).then_some(product / divisor)
 }
 
 /// The API server drops these.
@@ -201,6 +249,29 @@ mod tests {
         let mut relabelled = live.clone();
         relabelled.metadata.annotations = None;
         assert!(!wanted.matches(&relabelled), "not applied by us");
+    }
+
+    #[test]
+    fn quantities_are_compared_by_what_they_say() {
+        for (one, same) in [
+            ("1000m", "1"),
+            ("1024Mi", "1Gi"),
+            ("0.5", "500m"),
+            ("1e3", "1k"),
+            ("1.5Gi", "1536Mi"),
+            ("2E", "2000P"),
+            ("1000000u", "1"),
+        ] {
+            assert_eq!(quantity(one), quantity(same), "{one} {same}");
+            assert!(quantity(one).is_some(), "{one}");
+            let of = |text: &str| json!({ "resources": { "requests": { "cpu": text } } });
+            assert!(within(&of(one), &of(same)));
+        }
+        assert_ne!(quantity("1"), quantity("1m"));
+        for none in ["", "x", "1 Gi", "1ee3", "0.1m", "1e999"] {
+            assert_eq!(quantity(none), None, "{none}");
+        }
+        assert!(!within(&json!({ "a": "1000m" }), &json!({ "a": "1" })), "elsewhere texts are texts");
     }
 
     #[test]

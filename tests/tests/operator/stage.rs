@@ -30,8 +30,8 @@ use novacrm_tests::cluster::{AuditEvent, AuditFilter, Cluster, PATIENCE, TestNam
 use novacrm_tests::system::{programs, repository};
 use novacrm_tests::tools::go_tool;
 use rustix::process::{Pid, Signal, kill_process};
-use serde::{Deserialize as _, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
