@@ -1,6 +1,6 @@
 //! Admission as the API server meets it: one verdict everywhere, certificates that change under load, and nothing
 //! else stopped when nobody answers.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod rotation;
 mod server;
