@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod boundaries;
+mod breaking;
 mod cases;
 mod judge;
 mod status;
