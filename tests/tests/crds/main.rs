@@ -9,5 +9,6 @@ mod boundaries;
 mod breaking;
 mod cases;
 mod judge;
+mod kstatus;
 mod status;
 mod updates;
