@@ -5,6 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A semantic version (semver 2.0.0, items 2, 9 and 11) without build metadata. Its numbers fit into 64 bits, in Rust
+/// and in the API server.
+pub(crate) const VERSION_PATTERN: &str = concat!(
+    r"^(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,17})",
+    r"(-(0|[1-9][0-9]{0,17}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)",
+    r"(\.(0|[1-9][0-9]{0,17}|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?$"
+);
+
 /// A text for people, in both languages of the product.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bilingual {
@@ -33,7 +41,7 @@ pub struct LawReference {
 pub struct LabelSelector {
     /// Label keys and the values they must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16, "additionalProperties" = serde_json::json!({ "type": "string", "maxLength": 63 })))]
+    #[schemars(extend("default" = {}, "maxProperties" = 16, "additionalProperties" = serde_json::json!({ "type": "string", "maxLength": 63 })))]
     pub match_labels: BTreeMap<String, String>,
 }
 

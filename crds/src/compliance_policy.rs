@@ -8,7 +8,15 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Bilingual, LabelSelector, LawReference};
+use crate::common::{Bilingual, LabelSelector, LawReference, VERSION_PATTERN};
+
+/// A spec that changes must have a higher version, by the precedence of semver 2.0.0 (item 11). CEL knows semantic
+/// versions since Kubernetes 1.34; the comparison written out in strings and numbers would exceed the budget
+/// that the API server grants a rule.
+///
+/// What is left out must equal its default written out, as it does in Rust: so a field that is left out when it says
+/// nothing has that default in the schema.
+const VERSION_GROWS: &str = "self == oldSelf || semver(self.version).isGreaterThan(semver(oldSelf.version))";
 
 /// Rules that decide what may leave through a use of AI.
 ///
@@ -33,14 +41,11 @@ use crate::common::{Bilingual, LabelSelector, LawReference};
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("self == oldSelf || self.version != oldSelf.version", "spec.version must grow whenever the spec changes"))]
+#[x_kube(validation = Rule::new(VERSION_GROWS).message("spec.version must grow whenever the spec changes").field_path(".version"))]
 pub struct CompliancePolicySpec {
-    /// Semantic version of the policy (semver 2.0.0 without build metadata). It must grow whenever the spec
-    /// changes; going back is a new version with the old content.
-    #[schemars(
-        length(min = 5, max = 64),
-        regex(pattern = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$")
-    )]
+    /// Semantic version of the policy (semver 2.0.0 without build metadata, which has no order). It must grow whenever
+    /// the spec changes; going back is a new version with the old content.
+    #[schemars(length(min = 5, max = 64), regex(pattern = VERSION_PATTERN))]
     pub version: String,
     /// What changed in this version and why, for the reader of the pull request.
     #[schemars(length(min = 1, max = 1024))]
@@ -56,14 +61,14 @@ pub struct CompliancePolicySpec {
     pub tenant_selector: Option<LabelSelector>,
     /// Where the policy applies; every surface when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
+    #[schemars(length(max = 8), extend("default" = []))]
     pub surfaces: Vec<Surface>,
     /// What the policy looks for: built-in detectors by id, with thresholds of the policy's own.
     #[schemars(length(min = 1, max = 512))]
     pub detectors: Vec<DetectorUse>,
     /// Detectors that the policy brings along.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), extend("default" = []))]
     pub custom_detectors: Vec<CustomDetector>,
     /// The rules; order is without meaning.
     #[schemars(length(min = 1, max = 256))]
@@ -259,6 +264,7 @@ pub struct AllOf {
 pub struct Leaf {
     /// Turns the test round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub not: bool,
     /// The text holds findings. A leaf that is not negated also says which findings the action applies to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -330,7 +336,7 @@ pub struct UseCaseMatch {
     pub classes: Vec<UseCaseClass>,
     /// And, when given, one of these provisions, such as `5(1)(f)` or `annex-iii:5(b)`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 64)), extend("default" = []))]
     pub provisions: Vec<String>,
 }
 
@@ -353,8 +359,8 @@ pub enum UseCaseClass {
 /// What happens when a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("!has(self.keepLast) || self.type == 'mask'", "keepLast belongs to an action of type mask"))]
-#[x_kube(validation = ("has(self.approvers) == (self.type == 'requireApproval')", "approvers belong to an action of type requireApproval, which needs them"))]
+#[x_kube(validation = Rule::new("!has(self.keepLast) || self.type == 'mask'").message("keepLast belongs to an action of type mask").field_path(".keepLast"))]
+#[x_kube(validation = Rule::new("has(self.approvers) == (self.type == 'requireApproval')").message("approvers belong to an action of type requireApproval, which needs them").field_path(".approvers"))]
 pub struct Action {
     /// The kind of action.
     pub r#type: ActionType,
@@ -434,7 +440,7 @@ pub struct GivenUseCase {
     pub class: UseCaseClass,
     /// The provisions the class rests on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64)), extend("default" = []))]
     pub provisions: Vec<String>,
 }
 

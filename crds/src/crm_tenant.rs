@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Bilingual, LawReference, LocalObjectReference, SecretKeyReference};
+use crate::common::{Bilingual, LawReference, LocalObjectReference, SecretKeyReference, VERSION_PATTERN};
 
 /// A CRM for one organisation: API, compliance engine, databases and keys.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,10 +38,7 @@ pub struct CrmTenantSpec {
     pub locale: Locale,
     /// Release of the CRM; that of the operator when absent. Never older than what the databases were migrated to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 5, max = 64),
-        regex(pattern = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$")
-    )]
+    #[schemars(length(min = 5, max = 64), regex(pattern = VERSION_PATTERN))]
     pub version: Option<String>,
     /// Nothing runs while this is `true`; databases, keys and addresses are kept.
     #[serde(default)]

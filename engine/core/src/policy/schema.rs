@@ -398,6 +398,14 @@ impl Walk<'_> {
                 }
             }
         }
+        if schema.get("x-kubernetes-list-type").and_then(Value::as_str) == Some("set") {
+            let mut seen = HashSet::new();
+            for (index, value) in items.iter().enumerate() {
+                if !seen.insert(value) {
+                    self.report(&item(path, index), "another item is the same", "Keep one of the two.");
+                }
+            }
+        }
     }
 
     fn string(&mut self, schema: &Value, text: &str, path: &str) {
@@ -483,7 +491,7 @@ fn form(pattern: &str) -> String {
         r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$" => {
             "Use a host name in lower case, such as `crm.acme.example`."
         }
-        _ if pattern.starts_with(r"^(0|[1-9][0-9]*)\.(0|[1-9]") => {
+        _ if pattern.starts_with(r"^(0|[1-9]") => {
             "Use a semantic version such as `1.2.0`, in quotes if it could be read as a number."
         }
         other => return format!("It must match `{other}`."),
@@ -538,11 +546,12 @@ mod tests {
             "minimum",
             "maximum",
             "x-kubernetes-validations",
+            "x-kubernetes-list-type",
             "x-kubernetes-list-map-keys",
             "x-kubernetes-int-or-string",
         ];
         // They describe, fill in, or (format) repeat minimum and maximum and the width of the Rust type.
-        let descriptive = ["description", "title", "default", "format", "x-kubernetes-list-type"];
+        let descriptive = ["description", "title", "default", "format"];
         let (found, _) = all();
         let forgotten: Vec<_> = found
             .iter()
