@@ -164,6 +164,8 @@ impl ControlPlane {
             ],
         )?;
         plane.run_api_server()?;
+        // The controllers give up when the server does not know their rights within ten seconds.
+        plane.await_answers().await?;
         plane.run(
             "kube-controller-manager",
             &[
@@ -275,24 +277,38 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Waits until the server is ready; it knows the rights of the controllers then.
+    async fn await_answers(&mut self) -> Result<(), ControlPlaneError> {
+        self.until(|client| async move { answers(&client).await }).await
+    }
+
     /// Waits until the server is ready and the controllers work: they make the account of the first namespace.
     async fn await_ready(&mut self) -> Result<(), ControlPlaneError> {
+        self.until(|client| async move {
+            answers(&client).await?;
+            let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
+            accounts.get("default").await.map(|_| ())
+        })
+        .await
+    }
+
+    async fn until<F>(&mut self, condition: impl Fn(Client) -> F) -> Result<(), ControlPlaneError>
+    where
+        F: Future<Output = Result<(), kube::Error>>,
+    {
         let client = self.cluster().await?.client().map_err(Box::new)?;
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-        let ready = eventually(START_TIMEOUT, || {
+        let met = eventually(START_TIMEOUT, || {
             let ended = self.ended();
-            let (client, accounts) = (client.clone(), accounts.clone());
+            let attempt = condition(client.clone());
             async move {
-                if let Some(ended) = ended {
-                    return Ok(Err(ended));
+                match ended {
+                    Some(ended) => Ok(Err(ended)),
+                    None => attempt.await.map(Ok),
                 }
-                answers(&client).await.map_err(|error| error.to_string())?;
-                accounts.get("default").await.map_err(|error| error.to_string())?;
-                Ok::<_, String>(Ok(()))
             }
         })
         .await;
-        match ready {
+        match met {
             Ok(outcome) => outcome,
             Err(late) => Err(ControlPlaneError::Late { late, said: self.last_words("kube-apiserver") }),
         }

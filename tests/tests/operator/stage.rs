@@ -376,11 +376,12 @@ async fn install(client: &Client, home: &str, organisation: &str, watched: &[Str
     };
     let values = format!(
         "fullnameOverride={home},policyNamespace.name={organisation},policyNamespace.create=false,\
-         watchNamespaces={{{}}},webhook.enabled=false,rbac.aggregate=false",
-        watched.join(",")
+         webhook.enabled=false,rbac.aggregate=false"
     );
+    let watched = format!("watchNamespaces={}", json!(watched));
     let rendered = Command::new(go_tool("helm").unwrap())
         .args(["template", home, "charts/novacrm-operator", "--namespace", home, "--set", &values])
+        .args(["--set-json", &watched])
         .args(["--show-only", "templates/serviceaccount.yaml", "--show-only", "templates/rbac.yaml"])
         .current_dir(repository())
         .output()
@@ -516,6 +517,16 @@ impl Operator {
             let (_, text) = self.ask("/metrics").await?;
             let found = text.lines().any(|one| one == line);
             if found { Ok(()) } else { Err(format!("no `{line}` in\n{text}")) }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until its log holds some words.
+    pub async fn says(&self, words: &str) {
+        eventually(PATIENCE, || async {
+            let log = self.process.log();
+            if log.contains(words) { Ok(()) } else { Err(log) }
         })
         .await
         .unwrap();
