@@ -73,7 +73,13 @@ pub struct CompliancePolicySpec {
     /// The rules; order is without meaning.
     #[schemars(length(min = 1, max = 256))]
     pub rules: Vec<PolicyRule>,
-    /// The policy's own tests. Each rule needs one that names it (positive) and one that does not (negative).
+    /// Rules of this policy that are waived for a while. An exception ends by itself at `expiresAt`; it may stay in
+    /// the policy after that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub exceptions: Vec<PolicyException>,
+    /// The policy's own tests, which run as if there were no exceptions. Each rule needs one that names it (positive)
+    /// and one that does not (negative).
     #[schemars(length(min = 1, max = 512))]
     pub tests: Vec<PolicyTest>,
 }
@@ -393,6 +399,52 @@ pub enum ActionType {
     RequireApproval,
     /// The text is refused.
     Block,
+}
+
+/// A waiver of rules of the same policy until a moment. While it lasts the rules do not act on the requests it covers:
+/// their matches are shown and recorded as waived, and count in the risk score. What other policies say of the same
+/// text holds as ever, so an exception of a tenant loosens nothing that the organisation demands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.requestedBy.trim().lowerAscii() != self.approvedBy.trim().lowerAscii()", "an exception must be approved by somebody else than who asked for it"))]
+pub struct PolicyException {
+    /// Identifier, unique within the policy; answers and audit records name it.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    pub id: String,
+    /// The rules of this policy that are waived, by id.
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 64)))]
+    pub rules: Vec<String>,
+    /// Registered uses of AI it is for, by id; all requests when empty. A use that the tenant has not registered is
+    /// covered by no exception that names uses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))
+    )]
+    pub use_cases: Vec<String>,
+    /// Roles of the person who asks that it is for, such as `sales`; all when empty. With `useCases`, both must fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9][a-z0-9._-]*$"))
+    )]
+    pub roles: Vec<String>,
+    /// Why the rules may be waived, for the reader of the pull request and the auditor.
+    #[schemars(length(min = 1, max = 1024))]
+    pub reason: String,
+    /// Where the decision is documented, such as the number of a ticket. Answers and audit records show it, so it
+    /// must not name a person.
+    #[schemars(length(min = 1, max = 128))]
+    pub ticket: String,
+    /// Who asked for it.
+    #[schemars(length(min = 1, max = 128))]
+    pub requested_by: String,
+    /// Who approved it: somebody else.
+    #[schemars(length(min = 1, max = 128))]
+    pub approved_by: String,
+    /// When it ends (RFC 3339, such as `2027-06-30T22:00:00Z`). Each engine goes by its own clock.
+    #[schemars(length(min = 1, max = 40), extend("format" = "date-time"))]
+    pub expires_at: String,
 }
 
 /// A test of the policy, run wherever the policy is compiled.

@@ -156,6 +156,7 @@ fn every_rule_says_what_it_asks_for() {
     // A rule that vanished from the schema would vanish in silence.
     for needed in [
         "spec: spec.version must grow whenever the spec changes",
+        "spec.exceptions[]: an exception must be approved by somebody else than who asked for it",
         "spec.rules[].action: keepLast belongs to an action of type mask",
         "spec.rules[].when.any[].all[]: exactly one of finding, field and useCase must be set",
         "spec.database: managed must be set exactly when type is managed",

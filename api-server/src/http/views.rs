@@ -192,6 +192,8 @@ pub struct AssessmentView {
     pub findings: Vec<FindingView>,
     /// The rules that matched, strictest first.
     pub rules: Vec<wire::MatchedRule>,
+    /// Rules that matched and did not act, since an exception waives them.
+    pub waived: Vec<wire::WaivedRule>,
     /// Why, for the person who asks.
     pub explanation: wire::Bilingual,
     /// Why the text could not be inspected, when it could not.
@@ -263,6 +265,7 @@ impl From<Assessment> for AssessmentView {
                 })
                 .collect(),
             rules: verdict.rules,
+            waived: verdict.waived,
             explanation: verdict.explanation,
             uninspected: verdict.uninspected,
             bundle: verdict.bundle,

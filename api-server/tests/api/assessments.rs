@@ -21,6 +21,8 @@ async fn a_verdict_is_kept_on_the_timeline_without_any_text(pool: PgPool) {
     let verdict = made.json();
     assert_eq!((&verdict["action"], &verdict["output"]), (&json!("redact"), &json!("[IBAN] (26)")));
     assert!(verdict["findings"][0].get("fingerprint").is_none());
+    let waived = &verdict["waived"][0];
+    assert_eq!((&waived["rule"]["id"], &waived["exception"]), (&json!("bic"), &json!("archive")));
     let replay = ask().header("idempotency-key", "a").send(&api).await.ok(201);
     assert_eq!((replay.text.as_str(), replay.header("idempotency-replayed")), (made.text.as_str(), "true"));
 

@@ -338,6 +338,10 @@ pub fn verdict(record_id: Uuid, text: &str) -> AnalyzeResponse {
         "rules": [{"policy": {"namespace": "acme", "name": "donnees", "version": "1.0.0"}, "id": "iban",
                    "severity": "high", "action": "redact", "description": {"fr": "Un IBAN", "en": "An IBAN"},
                    "references": [], "findings": [0]}],
+        "waived": [{"rule": {"policy": {"namespace": "acme", "name": "donnees", "version": "1.0.0"}, "id": "bic",
+                             "severity": "low", "action": "mask", "description": {"fr": "Un BIC", "en": "A BIC"},
+                             "references": [], "findings": [0]},
+                    "exception": "archive", "ticket": "T-1", "expires_at": "2027-06-30T22:00:00Z"}],
         "explanation": {"fr": "Un IBAN a été masqué.", "en": "An IBAN was redacted."},
         "bundle": {"digest": "sha256:00", "sequence": 3, "policies": []}
     }))

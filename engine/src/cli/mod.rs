@@ -51,7 +51,12 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Serve(arguments) => runtime().and_then(|runtime| runtime.block_on(serve::run(*arguments))),
         Command::Audit(command) => runtime().and_then(|runtime| runtime.block_on(audit::run(command))),
-        Command::Policy(arguments) => policy::run(&arguments, &mut std::io::stdout().lock()),
+        Command::Policy(arguments) => policy::run(
+            &arguments,
+            time::OffsetDateTime::now_utc(),
+            &mut std::io::stdout().lock(),
+            &mut std::io::stderr().lock(),
+        ),
         Command::Completions { shell } => completions(shell),
     };
     outcome.unwrap_or_else(|error| {

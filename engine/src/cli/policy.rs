@@ -9,9 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use novacrm_crds::compliance_policy::PolicyException;
 use novacrm_crds::{CompliancePolicy, DEFAULT_POLICY_NAMESPACE};
-use novacrm_engine_core::policy::{self, Manifest, PolicyProblem, Scope};
+use novacrm_engine_core::policy::{self, CheckedPolicy, Manifest, PolicyProblem, Scope};
 use serde::Serialize;
+use time::{Duration, OffsetDateTime};
+
+/// How long before its end an exception is warned of.
+const ENDS_SOON: Duration = Duration::days(7);
 
 /// Checks and tests policies, as a pull request, admission and the engines do.
 #[derive(Debug, Args)]
@@ -24,7 +29,8 @@ pub(super) struct PolicyArgs {
 enum Command {
     /// Finds every problem of policies and tenants: syntax, schema, references, documentation, tests
     #[command(
-        after_help = "Examples:\n  novacrm-engine policy lint policies/\n  novacrm-engine policy lint \
+        after_help = "Exceptions that have ended or end within 7 days are warnings on standard error.\n\nExamples:\n  \
+                            novacrm-engine policy lint policies/\n  novacrm-engine policy lint \
                             --output json policy.yaml tenant.yaml\n\nExit codes: 0 no problems, 1 problems, 2 a file \
                             could not be read"
     )]
@@ -72,10 +78,15 @@ enum Failure {
     Json(#[from] serde_json::Error),
 }
 
-/// Runs the command and writes its result to `out`.
-pub(super) fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<ExitCode, super::Failure> {
+/// Runs the command and writes its result to `out`, warnings to `warnings`.
+pub(super) fn run(
+    args: &PolicyArgs,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+    warnings: &mut dyn Write,
+) -> Result<ExitCode, super::Failure> {
     let sound = match &args.command {
-        Command::Lint(input) => lint(input, out)?,
+        Command::Lint(input) => lint(input, now, out, warnings)?,
         Command::Test(input) => test(input, out)?,
     };
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -91,7 +102,12 @@ struct LintResult {
     problems: Vec<PolicyProblem>,
 }
 
-fn lint(input: &Input, out: &mut dyn Write) -> Result<bool, Failure> {
+fn lint(
+    input: &Input,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+    warnings: &mut dyn Write,
+) -> Result<bool, Failure> {
     let mut result = LintResult::default();
     let mut seen = HashMap::new();
     for path in files(&input.paths)? {
@@ -109,6 +125,12 @@ fn lint(input: &Input, out: &mut dyn Write) -> Result<bool, Failure> {
         result.tenants += review.tenants.len();
         result.problems.extend(review.problems);
         for located in &review.policies {
+            for warning in endings(&located.object, now) {
+                let warning = located.locate(warning);
+                let (line, column) = (warning.line.unwrap_or(1), warning.column.unwrap_or(1));
+                writeln!(warnings, "{name}:{line}:{column}: warning: {}: {}", warning.path, warning.message)?;
+                writeln!(warnings, "    {}", warning.hint)?;
+            }
             let id = (located.object.namespace().to_owned(), located.object.name().to_owned());
             if let Some(other) = seen.insert(id, name.clone()) {
                 result.problems.push(
@@ -143,6 +165,37 @@ fn lint(input: &Input, out: &mut dyn Write) -> Result<bool, Failure> {
         }
     }
     Ok(result.ok)
+}
+
+/// Warnings of exceptions that have ended or soon will. An ended one is in nobody's way; people should know all the
+/// same that the rules act again, or are about to.
+fn endings(policy: &CheckedPolicy, now: OffsetDateTime) -> Vec<PolicyProblem> {
+    let exceptions = policy.spec().exceptions.iter().enumerate();
+    let warning = |(index, exception): (usize, &PolicyException)| {
+        let ends = policy::expiry(&exception.expires_at)?;
+        let (message, hint) = if ends <= now {
+            (
+                format!("the exception `{}` has ended; its rules act again", exception.id),
+                "Remove it, or have it approved anew under another id.",
+            )
+        } else if ends - now <= ENDS_SOON {
+            (
+                format!("the exception `{}` ends within {} days", exception.id, ENDS_SOON.whole_days()),
+                "Make sure that what it was for is done; its rules then act again by themselves.",
+            )
+        } else {
+            return None;
+        };
+        Some(PolicyProblem {
+            path: format!("spec.exceptions[{index}].expiresAt"),
+            message,
+            hint: hint.to_owned(),
+            file: None,
+            line: None,
+            column: None,
+        })
+    };
+    exceptions.filter_map(warning).collect()
 }
 
 /// What `policy test --output json` writes.
@@ -341,6 +394,7 @@ fn read(path: &Path) -> Result<Result<String, PolicyProblem>, Failure> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use time::macros::datetime;
 
     use super::*;
 
@@ -378,13 +432,15 @@ spec:
     struct Ran {
         code: Result<ExitCode, String>,
         out: String,
+        warnings: String,
     }
 
     fn ran(arguments: &[&str]) -> Ran {
         let cli = Cli::try_parse_from(["policy"].iter().chain(arguments)).unwrap();
-        let mut out = Vec::new();
-        let code = run(&cli.args, &mut out).map_err(|failure| failure.to_string());
-        Ran { code, out: String::from_utf8(out).unwrap() }
+        let (mut out, mut warnings) = (Vec::new(), Vec::new());
+        let now = datetime!(2027-01-10 12:00 UTC);
+        let code = run(&cli.args, now, &mut out, &mut warnings).map_err(|failure| failure.to_string());
+        Ran { code, out: String::from_utf8(out).unwrap(), warnings: String::from_utf8(warnings).unwrap() }
     }
 
     fn file(folder: &tempfile::TempDir, name: &str, content: &str) -> String {
@@ -437,6 +493,36 @@ spec:
             serde_json::from_str(&ran(&["test", "--output", "json", &path]).out).unwrap();
         assert_eq!(json["policies"][0]["tests"][0]["passed"], false);
         assert_eq!(json["policies"][0]["tests"][1]["passed"], true);
+    }
+
+    #[test]
+    fn lint_warns_of_exceptions_that_have_ended_or_soon_will_and_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut policy = POLICY.replace("  tests:\n", "  exceptions:\n  tests:\n");
+        let ends = ["2027-01-10T12:00:00Z", "2027-01-17T13:00:00+01:00", "2027-01-17T12:00:01Z"];
+        for (index, ends) in ends.iter().enumerate().rev() {
+            let exception = format!(
+                "  exceptions:\n    - {{id: x{index}, rules: [CODE-1], reason: r, ticket: t, requestedBy: a, approvedBy: b, expiresAt: \"{ends}\"}}\n"
+            );
+            policy = policy.replace("  exceptions:\n", &exception);
+        }
+        let path = file(&folder, "policy.yaml", &policy);
+        let lint = ran(&["lint", &path]);
+        assert_eq!(lint.code, Ok(ExitCode::SUCCESS), "{}", lint.out);
+        let warned: Vec<&str> = lint.warnings.lines().step_by(2).collect();
+        let place = |line: u32, index: usize| {
+            format!("{path}:{line}:97: warning: spec.exceptions[{index}].expiresAt")
+        };
+        assert_eq!(
+            warned,
+            [
+                format!("{}: the exception `x0` has ended; its rules act again", place(21, 0)),
+                format!("{}: the exception `x1` ends within 7 days", place(22, 1)),
+            ]
+        );
+        let json = ran(&["lint", "--output", "json", &path]);
+        assert!(serde_json::from_str::<serde_json::Value>(&json.out).is_ok());
+        assert_eq!(json.warnings, lint.warnings);
     }
 
     #[test]

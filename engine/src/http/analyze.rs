@@ -48,10 +48,11 @@ pub(super) async fn analyze(
     };
     let request = Arc::new(request);
     let started = Instant::now();
-    let decision = decide(&engine, &in_force, &request).await;
+    // One moment for the decision, its answer and its record: none shows an exception that had ended by then.
+    let decided_at = OffsetDateTime::now_utc();
+    let decision = decide(&engine, &in_force, &request, decided_at).await;
     let took = started.elapsed();
 
-    let decided_at = OffsetDateTime::now_utc();
     let id = Uuid::now_v7();
     let (entry, salts) = record::of(
         id,
@@ -87,8 +88,13 @@ pub(super) async fn analyze(
 }
 
 /// Decides off the async threads and within the time budget.
-async fn decide(engine: &Engine, in_force: &Arc<InForce>, request: &Arc<AnalyzeRequest>) -> Decision {
-    let uninspected = |why| pipeline::uninspected(&in_force.bundle, &convert::request(request), why);
+async fn decide(
+    engine: &Engine,
+    in_force: &Arc<InForce>,
+    request: &Arc<AnalyzeRequest>,
+    now: OffsetDateTime,
+) -> Decision {
+    let uninspected = |why| pipeline::uninspected(&in_force.bundle, &convert::request(request, now), why);
     if request.text.len() > MAX_TEXT_BYTES {
         return uninspected(pipeline::Uninspected::TooLarge);
     }
@@ -99,7 +105,7 @@ async fn decide(engine: &Engine, in_force: &Arc<InForce>, request: &Arc<AnalyzeR
         let inspection = tokio::task::spawn_blocking(move || {
             // An inspection that overruns its time keeps its place, so that many of them cannot pile up.
             let _permit = permit;
-            let asked = convert::request(&request);
+            let asked = convert::request(&request, now);
             if stale {
                 pipeline::analyze_stale(&in_force.bundle, &asked, &keys.fingerprint)
             } else {

@@ -6,6 +6,7 @@ use axum::extract::State;
 use novacrm_engine_wire::{BundleStatus, PoliciesInForce};
 use novacrm_service::problem::{Json, Problem, ProblemBody, Query};
 use serde::Deserialize;
+use time::OffsetDateTime;
 use utoipa::IntoParams;
 
 use super::{Engine, MAX_WAIT, Reader, convert};
@@ -68,5 +69,5 @@ pub(super) async fn policies(
     State(engine): State<Arc<Engine>>,
 ) -> Result<Json<PoliciesInForce>, Problem> {
     let in_force = engine.in_force()?;
-    Ok(Json(convert::policies(&in_force.bundle)))
+    Ok(Json(convert::policies(&in_force.bundle, OffsetDateTime::now_utc())))
 }

@@ -4,12 +4,13 @@ use novacrm_crds::compliance_policy as policy;
 use novacrm_crds::crm_tenant as tenant;
 use novacrm_engine_core::bundle::{CompiledBundle, RegisteredUse};
 use novacrm_engine_core::policy::law::{Citation, cite};
+use novacrm_engine_core::policy::{CompiledPolicy, ExceptionInfo};
 use novacrm_engine_core::{pipeline, risk};
 use novacrm_engine_wire as wire;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-pub(super) fn request(request: &wire::AnalyzeRequest) -> pipeline::Request<'_> {
+pub(super) fn request(request: &wire::AnalyzeRequest, now: OffsetDateTime) -> pipeline::Request<'_> {
     pipeline::Request {
         text: &request.text,
         surface: match request.surface {
@@ -24,6 +25,7 @@ pub(super) fn request(request: &wire::AnalyzeRequest) -> pipeline::Request<'_> {
             wire::Locale::Fr => tenant::Locale::Fr,
             wire::Locale::En => tenant::Locale::En,
         },
+        now,
     }
 }
 
@@ -42,6 +44,7 @@ pub(super) fn response(
         findings: decision.findings.into_iter().map(finding).collect(),
         output: decision.output,
         rules: decision.matched.iter().map(matched).collect(),
+        waived: decision.waived.iter().map(waived).collect(),
         shadow: decision.shadow.iter().map(matched).collect(),
         explanation: bilingual(&decision.explanation),
         use_case: decision.use_case.as_deref().map(use_case),
@@ -63,25 +66,38 @@ pub(super) fn bundle_reference(bundle: &CompiledBundle) -> wire::BundleReference
     }
 }
 
-pub(super) fn policies(bundle: &CompiledBundle) -> wire::PoliciesInForce {
-    let view =
-        |(info, rules): (&novacrm_engine_core::bundle::PolicyInfo, Vec<wire::RuleView>)| wire::PolicyView {
-            policy: policy_reference(info),
-            mode: match info.mode {
-                policy::EnforcementMode::Enforce => "enforce".to_owned(),
-                policy::EnforcementMode::Shadow => "shadow".to_owned(),
-            },
-            owner: info.owner.team.clone(),
-            contact: info.owner.contact.clone(),
-            rules,
-        };
+pub(super) fn policies(bundle: &CompiledBundle, now: OffsetDateTime) -> wire::PoliciesInForce {
     wire::PoliciesInForce {
         bundle: bundle_reference(bundle),
-        policies: bundle
-            .policies()
-            .map(|(info, rules)| view((info, rules.map(rule_view).collect())))
-            .collect(),
+        policies: bundle.policies().map(|policy| policy_view(policy, now)).collect(),
         use_cases: bundle.use_cases().map(use_case).collect(),
+    }
+}
+
+fn policy_view(policy: &CompiledPolicy, now: OffsetDateTime) -> wire::PolicyView {
+    let info = policy.info();
+    wire::PolicyView {
+        policy: policy_reference(info),
+        mode: match info.mode {
+            policy::EnforcementMode::Enforce => "enforce".to_owned(),
+            policy::EnforcementMode::Shadow => "shadow".to_owned(),
+        },
+        owner: info.owner.team.clone(),
+        contact: info.owner.contact.clone(),
+        rules: policy.rules().map(rule_view).collect(),
+        exceptions: policy.exceptions().map(|exception| exception_view(exception, now)).collect(),
+    }
+}
+
+fn exception_view(exception: &ExceptionInfo, now: OffsetDateTime) -> wire::ExceptionView {
+    wire::ExceptionView {
+        id: exception.id.clone(),
+        rules: exception.rules.clone(),
+        use_cases: exception.use_cases.clone(),
+        roles: exception.roles.clone(),
+        ticket: exception.ticket.clone(),
+        expires_at: exception.expires_at,
+        active: exception.is_active(now),
     }
 }
 
@@ -119,6 +135,15 @@ fn matched(matched: &pipeline::MatchedRule) -> wire::MatchedRule {
         description: bilingual(&matched.rule.description),
         references: matched.rule.references.iter().map(law_reference).collect(),
         findings: matched.findings.clone(),
+    }
+}
+
+fn waived(waived: &pipeline::WaivedRule) -> wire::WaivedRule {
+    wire::WaivedRule {
+        rule: matched(&waived.matched),
+        exception: waived.exception.id.clone(),
+        ticket: waived.exception.ticket.clone(),
+        expires_at: waived.exception.expires_at,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use novacrm_engine_core::bundle::CompiledBundle;
-use novacrm_engine_core::pipeline::{Decision, MatchedRule};
+use novacrm_engine_core::pipeline::{Decision, MatchedRule, WaivedRule};
 use novacrm_engine_core::record::Record;
 use novacrm_engine_core::record::commitment::{CommitmentKey, Salt};
 use novacrm_engine_core::record::entry::{
-    BundleFacts, DecisionFacts, FindingFacts, Kind, RequestFacts, RuleFacts, SCHEMA,
+    BundleFacts, DecisionFacts, FindingFacts, Kind, RequestFacts, RuleFacts, SCHEMA, WaivedFacts,
 };
 use novacrm_engine_wire::AnalyzeRequest;
 use serde::Serialize;
@@ -84,6 +84,7 @@ pub(super) fn of(
                 })
                 .collect(),
             rules: decision.matched.iter().map(rule).collect(),
+            waived: decision.waived.iter().map(waived).collect(),
             shadow: decision.shadow.iter().map(rule).collect(),
             truncated: BTreeMap::new(),
         },
@@ -101,6 +102,15 @@ fn rule(matched: &MatchedRule) -> RuleFacts {
         id: matched.rule.id.clone(),
         severity: name(&convert::severity(matched.rule.severity)),
         action: name(&convert::action(matched.rule.action)),
+    }
+}
+
+fn waived(waived: &WaivedRule) -> WaivedFacts {
+    WaivedFacts {
+        rule: rule(&waived.matched),
+        exception: waived.exception.id.clone(),
+        ticket: waived.exception.ticket.clone(),
+        expires_at: waived.exception.expires_at,
     }
 }
 

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use novacrm_engine::audit::MIGRATIONS;
+use novacrm_engine_core::bundle::BundledException;
 use serde_json::json;
 use sqlx::PgPool;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use crate::fixture::{Authority, Link, Tenant, bundle, canary, until};
@@ -201,4 +204,67 @@ async fn without_the_database_nothing_is_decided_and_afterwards_it_is_again(pool
     let records: i64 =
         sqlx::query_scalar("SELECT count(*) FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
     assert_eq!(records, 2);
+}
+
+#[sqlx::test(migrator = "MIGRATIONS")]
+async fn an_exception_waives_its_rule_until_it_ends_by_the_engine_s_clock(pool: PgPool) {
+    let tenant = Tenant::new(pool);
+    let exception = |id: &str, ends: OffsetDateTime| BundledException {
+        id: id.to_owned(),
+        rules: vec!["TEST-1".to_owned()],
+        use_cases: Vec::new(),
+        roles: vec!["sales".to_owned()],
+        ticket: "T-1".to_owned(),
+        expires_at: ends.format(&Rfc3339).unwrap(),
+    };
+    let now = OffsetDateTime::now_utc();
+    let ends = now + Duration::from_secs(3600);
+    let mut rules = bundle(1, "redact", "1.0.0");
+    rules.policies[0].exceptions = vec![exception("ended", now), exception("archive", ends)];
+    let engine = tenant.ready_engine(&rules).await;
+    let text = canary();
+    let ask = |role: &str| json!({"text": text, "actor": {"id": "a", "role": role}});
+    let (status, answer) = engine.analyze(&ask("sales")).await;
+    assert_eq!(
+        (status, answer["action"].as_str(), answer["output"].as_str()),
+        (200, Some("allow"), Some(text.as_str()))
+    );
+    assert_eq!((&answer["rules"], &answer["findings"][0]["action"]), (&json!([]), &json!("allow")));
+    let waived = &answer["waived"][0];
+    assert_eq!(
+        (&waived["rule"]["id"], &waived["exception"], &waived["ticket"], &waived["expires_at"]),
+        (&json!("TEST-1"), &json!("archive"), &json!("T-1"), &json!(ends.format(&Rfc3339).unwrap()))
+    );
+    assert!(answer["explanation"]["fr"].as_str().unwrap().contains("l’exception « archive » (ticket T-1)"));
+    assert_eq!(engine.analyze(&ask("support")).await.1["action"], "redact");
+    let shown = engine.get(&engine.api, "/v1/policies").await.1["policies"][0]["exceptions"].clone();
+    assert_eq!((&shown[0]["active"], &shown[1]["active"]), (&json!(false), &json!(true)));
+
+    let id: Uuid = answer["record_id"].as_str().unwrap().parse().unwrap();
+    let body: Vec<u8> = sqlx::query_scalar("SELECT body FROM audit_record WHERE id = $1")
+        .bind(id)
+        .fetch_one(&tenant.pool)
+        .await
+        .unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (&record["decision"]["waived"][0]["id"], &record["decision"]["waived"][0]["exception"]),
+        (&json!("TEST-1"), &json!("archive"))
+    );
+
+    // The same rules with an exception that ends soon; nobody touches them after that.
+    let ends = OffsetDateTime::now_utc() + Duration::from_secs(2);
+    rules.sequence = 2;
+    rules.policies[0].exceptions = vec![exception("archive", ends)];
+    tenant.publish(&rules.encode().unwrap());
+    until("the new rules are in force", async || {
+        engine.get(&engine.api, "/v1/bundle").await.1["bundle"]["sequence"] == 2
+    })
+    .await;
+    until("the exception has ended", async || engine.analyze(&ask("sales")).await.1["action"] == "redact")
+        .await;
+    assert!(OffsetDateTime::now_utc() >= ends);
+    let answer = engine.analyze(&ask("sales")).await.1;
+    assert!(answer.get("waived").is_none());
+    assert_eq!(answer["bundle"]["sequence"], 2);
 }

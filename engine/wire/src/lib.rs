@@ -166,6 +166,9 @@ pub struct AnalyzeResponse {
     pub output: Option<String>,
     /// The rules that matched, strictest first.
     pub rules: Vec<MatchedRule>,
+    /// Rules that matched and did not act, since an exception waives them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<WaivedRule>,
     /// Rules of policies in shadow mode that would have matched; they decide nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<MatchedRule>,
@@ -261,6 +264,21 @@ pub struct MatchedRule {
     pub references: Vec<LawReference>,
     /// Indexes into `findings` of what made it match.
     pub findings: Vec<usize>,
+}
+
+/// A rule that matched and that an exception of its policy waives; the risk score still counts it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WaivedRule {
+    /// The rule; its action is what it would have asked for.
+    pub rule: MatchedRule,
+    /// Identifier of the exception within the policy.
+    pub exception: String,
+    /// Where the exception is documented, such as the number of a ticket.
+    pub ticket: String,
+    /// When the exception ends.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
 }
 
 /// A policy by name and version.
@@ -425,6 +443,30 @@ pub struct PolicyView {
     pub contact: String,
     /// Its rules.
     pub rules: Vec<RuleView>,
+    /// Its exceptions, those that have ended included.
+    #[serde(default)]
+    pub exceptions: Vec<ExceptionView>,
+}
+
+/// An exception of a policy, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExceptionView {
+    /// Identifier within the policy.
+    pub id: String,
+    /// The rules it waives, by id.
+    pub rules: Vec<String>,
+    /// Registered uses of AI it is for, by id; all requests when empty.
+    pub use_cases: Vec<String>,
+    /// Roles it is for; all when empty.
+    pub roles: Vec<String>,
+    /// Where it is documented, such as the number of a ticket.
+    pub ticket: String,
+    /// When it ends.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// Whether it had not ended at the time of the answer.
+    pub active: bool,
 }
 
 /// A rule, for people.

@@ -7,8 +7,8 @@ import { toneClass } from '@/components/ui/Badge';
 import { Button } from '@/components/ui/Button';
 import { Icon } from '@/components/ui/icons';
 import { Notice } from '@/components/ui/states';
-import type { Assessment, Finding } from '@/lib/api/types';
-import { formatList, formatPercent } from '@/lib/format';
+import type { Assessment, Finding, WaivedRule } from '@/lib/api/types';
+import { formatDateTime, formatList, formatPercent } from '@/lib/format';
 import type { Translation } from '@/lib/i18n';
 import { useI18n } from '@/lib/i18n';
 import { isMessageKey } from '@/lib/messages';
@@ -54,6 +54,11 @@ export function Verdict({ prompt, assessment }: { prompt: string; assessment: As
       <Part title={t('verdict.rules')}>
         <RuleList rules={assessment.rules} findings={assessment.findings} />
       </Part>
+      {assessment.waived.length > 0 && (
+        <Part title={t('verdict.waived')}>
+          <Waived rules={assessment.waived} />
+        </Part>
+      )}
       <Part title={t('verdict.proof')}>
         <ProofList assessment={assessment} />
       </Part>
@@ -70,6 +75,30 @@ function Part({ title, children }: { title: string; children: ReactNode }) {
       </h3>
       {children}
     </section>
+  );
+}
+
+/** Rules that matched and did not act, each with the exception that suspends it and the end of that exception. */
+function Waived({ rules }: { rules: WaivedRule[] }) {
+  const { t, pick, language } = useI18n();
+  return (
+    <ul className="flex flex-col gap-3">
+      {rules.map(({ rule, exception, ticket, expires_at }) => (
+        <li
+          key={`${rule.policy.namespace}/${rule.policy.name}/${rule.id}`}
+          className="rounded-lg border border-line p-4 text-sm"
+        >
+          <code className="font-mono text-sm font-semibold">{rule.id}</code>
+          <p className="mt-1 text-xs text-ink-faint">
+            {t('verdict.policy', { name: rule.policy.name, version: rule.policy.version })}
+          </p>
+          <p className="mb-1 mt-2">{pick(rule.description)}</p>
+          <p className="text-ink-soft">
+            {t('verdict.waived.by', { exception, ticket, until: formatDateTime(expires_at, language) })}
+          </p>
+        </li>
+      ))}
+    </ul>
   );
 }
 

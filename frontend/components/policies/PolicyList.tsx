@@ -7,7 +7,7 @@ import { PageTitle } from '@/components/ui/PageTitle';
 import { Empty, ErrorNotice, Loading } from '@/components/ui/states';
 import { usePolicies } from '@/hooks/useGovernance';
 import type { PolicyView, RuleView, UseCase } from '@/lib/api/types';
-import { formatList, shortDigest, spellOut } from '@/lib/format';
+import { formatDateTime, formatList, shortDigest, spellOut } from '@/lib/format';
 import { useI18n } from '@/lib/i18n';
 
 export function PolicyList() {
@@ -43,8 +43,8 @@ export function PolicyList() {
 }
 
 function Policy({ view }: { view: PolicyView }) {
-  const { t, tn } = useI18n();
-  const { policy, mode, owner, contact, rules } = view;
+  const { t, tn, language } = useI18n();
+  const { policy, mode, owner, contact, rules, exceptions } = view;
   const id = `policy-${policy.namespace}-${policy.name}`;
   const shadow = mode === 'shadow';
   return (
@@ -64,6 +64,16 @@ function Policy({ view }: { view: PolicyView }) {
           {t('policies.owner', { owner })} · <span className="break-all">{t('policies.contact', { contact })}</span>
         </p>
         {shadow && <p className="mt-1 text-sm text-info">{t('policies.mode.shadow_hint')}</p>}
+        {exceptions.map(({ id: exception, ticket, rules: waived, expires_at, active }) => (
+          <p key={exception} className={`mt-1 text-sm ${active ? 'text-warn' : 'text-ink-faint'}`}>
+            {t(active ? 'policies.exception' : 'policies.exception.ended', {
+              id: exception,
+              ticket,
+              rules: formatList(waived, language),
+              until: formatDateTime(expires_at, language),
+            })}
+          </p>
+        ))}
       </div>
       <ul className="divide-y divide-line">
         {rules.map((rule) => (

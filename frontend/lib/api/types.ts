@@ -125,6 +125,14 @@ export interface MatchedRule {
   findings: number[];
 }
 
+/** A rule that matched and that an exception of its policy waives until `expires_at`. */
+export interface WaivedRule {
+  rule: MatchedRule;
+  exception: string;
+  ticket: string;
+  expires_at: string;
+}
+
 export interface BundleReference {
   digest: string;
   sequence: number;
@@ -142,6 +150,7 @@ export interface Assessment {
   risk: { score: number; level: RiskLevel };
   findings: Finding[];
   rules: MatchedRule[];
+  waived: WaivedRule[];
   explanation: Bilingual;
   uninspected: Uninspected | null;
   bundle: BundleReference;
@@ -166,12 +175,23 @@ export interface RuleView {
   references: LawReference[];
 }
 
+export interface ExceptionView {
+  id: string;
+  rules: string[];
+  use_cases: string[];
+  roles: string[];
+  ticket: string;
+  expires_at: string;
+  active: boolean;
+}
+
 export interface PolicyView {
   policy: PolicyReference;
   mode: string;
   owner: string;
   contact: string;
   rules: RuleView[];
+  exceptions: ExceptionView[];
 }
 
 export interface UseCase {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use novacrm_crds::Bilingual;
 use novacrm_crds::compliance_policy::{
-    ActionType, CustomDetector, DetectorUse, Enforcement, EnforcementMode, FailureMode, Owner, PolicyProblem,
-    PolicyRule, Severity, Surface,
+    ActionType, CustomDetector, DetectorUse, Enforcement, EnforcementMode, FailureMode, Owner,
+    PolicyException, PolicyProblem, PolicyRule, Severity, Surface,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -74,6 +74,42 @@ pub struct BundledPolicy {
     pub custom_detectors: Vec<CustomDetector>,
     /// Its rules.
     pub rules: Vec<PolicyRule>,
+    /// Its exceptions. What has none keeps the digest it had before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<BundledException>,
+}
+
+/// An exception without the people and the prose that no decision needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundledException {
+    /// Identifier within the policy.
+    pub id: String,
+    /// The rules it waives, by id.
+    pub rules: Vec<String>,
+    /// Registered uses of AI it is for; all requests when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub use_cases: Vec<String>,
+    /// Roles it is for; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Where the decision is documented.
+    pub ticket: String,
+    /// When it ends (RFC 3339), as the policy says it.
+    pub expires_at: String,
+}
+
+impl From<&PolicyException> for BundledException {
+    fn from(exception: &PolicyException) -> Self {
+        Self {
+            id: exception.id.clone(),
+            rules: exception.rules.clone(),
+            use_cases: exception.use_cases.clone(),
+            roles: exception.roles.clone(),
+            ticket: exception.ticket.clone(),
+            expires_at: exception.expires_at.clone(),
+        }
+    }
 }
 
 impl From<&CheckedPolicy> for BundledPolicy {
@@ -89,6 +125,7 @@ impl From<&CheckedPolicy> for BundledPolicy {
             detectors: spec.detectors.clone(),
             custom_detectors: spec.custom_detectors.clone(),
             rules: spec.rules.clone(),
+            exceptions: spec.exceptions.iter().map(BundledException::from).collect(),
         }
     }
 }
@@ -433,8 +470,8 @@ impl CompiledBundle {
     }
 
     /// The policies, for people, by namespace and name.
-    pub fn policies(&self) -> impl Iterator<Item = (&PolicyInfo, impl Iterator<Item = &RuleInfo>)> {
-        self.policies.iter().map(|policy| (policy.info(), policy.rules_for_people()))
+    pub fn policies(&self) -> impl Iterator<Item = &CompiledPolicy> {
+        self.policies.iter().map(Arc::as_ref)
     }
 
     /// The register of AI uses, by id.

@@ -3,6 +3,7 @@
 use novacrm_crds::DEFAULT_POLICY_NAMESPACE;
 use novacrm_crds::compliance_policy::Surface;
 use novacrm_crds::crm_tenant::Locale;
+use time::OffsetDateTime;
 
 use super::*;
 use crate::FingerprintKey;
@@ -63,6 +64,24 @@ fn a_bundle_holds_neither_tests_nor_changelogs() {
 }
 
 #[test]
+fn of_an_exception_a_bundle_holds_what_decides_and_nobody_s_name() {
+    let source = include_str!("../../testdata/policies/sound.yaml");
+    let review = review(source, None, DEFAULT_POLICY_NAMESPACE);
+    let policies: Vec<CheckedPolicy> = review.policies.into_iter().map(|located| located.object).collect();
+    let json = serde_json::to_string(&Bundle::assemble("acme", 1, &policies, [])).unwrap();
+    let exceptions = r#""exceptions":[{"id":"archive-2027","rules":["CODE-1"],"useCases":["sales-drafting"],"roles":["sales"],"ticket":"SEC-1234","expiresAt":"2027-06-30T22:00:00Z"}]"#;
+    assert!(json.contains(exceptions), "{json}");
+    for left_out in ["closed projects", "Sales operations", "Data protection officer"] {
+        assert!(!json.contains(left_out), "{left_out}");
+    }
+}
+
+#[test]
+fn a_policy_without_exceptions_has_the_bytes_it_had_before_there_were_any() {
+    assert!(!serde_json::to_string(&bundle(1)).unwrap().contains("exceptions"));
+}
+
+#[test]
 fn what_is_no_bundle_is_refused() {
     let compressed = |json: &str| zstd::encode_all(json.as_bytes(), 1).unwrap();
     assert!(matches!(Bundle::decode(b"no zstd"), Err(BundleError::Compression(_))));
@@ -109,7 +128,7 @@ fn only_what_changed_is_compiled_again() {
     let after = CompiledBundle::compile_after(received(&changed), Some(&before)).unwrap();
     assert!(Arc::ptr_eq(&before.compiled_policies()[0], &after.compiled_policies()[0]));
     assert!(!Arc::ptr_eq(&before.compiled_policies()[1], &after.compiled_policies()[1]));
-    assert_eq!(after.policies().nth(1).unwrap().0.version, "9.0.0");
+    assert_eq!(after.policies().nth(1).unwrap().info().version, "9.0.0");
     assert_eq!(after.digest(), CompiledBundle::compile(changed.clone()).unwrap().digest());
     changed.policies.remove(0);
     let less = CompiledBundle::compile_after(received(&changed), Some(&after)).unwrap();
@@ -132,6 +151,7 @@ fn the_quickstart_s_prompt_may_leave_without_what_identifies_and_without_the_tok
         purpose: None,
         role: Some("sales"),
         locale: Locale::Fr,
+        now: OffsetDateTime::UNIX_EPOCH,
     };
     let decision = analyze(&bundle, &request, &FingerprintKey::new([1; 32]));
     assert_eq!(decision.action, ActionType::Redact);
@@ -162,10 +182,10 @@ fn the_quickstart_s_prompt_may_leave_without_what_identifies_and_without_the_tok
 fn people_can_read_every_condition_in_both_languages() {
     let bundle = CompiledBundle::compile(bundle(1)).unwrap();
     let mut conditions = Vec::new();
-    for (policy, rules) in bundle.policies() {
-        for rule in rules {
+    for policy in bundle.policies() {
+        for rule in policy.rules() {
             assert!(rule.condition.en.starts_with("When ") && rule.condition.fr.starts_with("Quand "));
-            conditions.push((policy.name.clone(), rule.id.clone(), rule.condition.fr.clone()));
+            conditions.push((policy.info().name.clone(), rule.id.clone(), rule.condition.fr.clone()));
         }
     }
     let of = |id: &str| conditions.iter().find(|(_, rule, _)| rule == id).map(|(_, _, text)| text.as_str());

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use novacrm_crds::compliance_policy::{ActionType, FailureMode, RequestField, Surface, UseCaseClass};
 
-use super::{DecidedFinding, Decision, MatchedRule, Request, Uninspected, explain};
+use super::{DecidedFinding, Decision, MatchedRule, Request, Uninspected, WaivedRule, explain};
 use crate::bundle::CompiledBundle;
 use crate::classification::{RegisteredUse, class_of, provisions_of};
-use crate::policy::CompiledPolicy;
 use crate::policy::compile::{
     BuiltIn, CompiledRule, ContextProperty, ContextTest, DetectorIndex, FindingTest, Group,
 };
 use crate::policy::lattice::Effect;
+use crate::policy::{CompiledPolicy, ExceptionInfo};
 use crate::risk::{Contribution, combine};
 use crate::text::NormalizedText;
 use crate::transform::{self, Edit};
@@ -50,6 +50,16 @@ impl<'a> Context<'a> {
             RequestField::Role => self.request.role,
             RequestField::Locale => Some(self.request.locale.as_str()),
         }
+    }
+
+    /// The exceptions of a policy that are in force for this request. The use must be a registered one: any other
+    /// identifier is the caller's own word and counts as unregistered.
+    fn exceptions<'p>(&self, policy: &'p CompiledPolicy) -> Vec<&'p Arc<ExceptionInfo>> {
+        let use_case = self.use_case.as_deref().map(|registered| registered.id.as_str());
+        let in_force = |one: &&Arc<ExceptionInfo>| {
+            one.is_active(self.request.now) && one.is_for(use_case, self.request.role)
+        };
+        policy.exceptions.iter().filter(in_force).collect()
     }
 
     fn holds(&self, test: &ContextTest) -> bool {
@@ -113,15 +123,19 @@ pub(crate) fn decide(
     let mut weights = vec![0u8; seen.findings.len()];
     let mut risks = Vec::new();
     let mut matched = Vec::new();
+    let mut waived = Vec::new();
     let mut shadow = Vec::new();
     let mut use_case_matters = false;
     for (place, policy) in policies.iter().enumerate() {
+        // A policy in shadow mode decides nothing that could be waived.
+        let exceptions = if policy.enforces() { context.exceptions(policy) } else { Vec::new() };
         for rule in &policy.rules {
             if policy.enforces() {
                 weigh(rule, place, context, &seen, &mut weights, &mut risks);
             }
             let Some(findings) = matches(rule, place, context, &seen, key.is_some()) else { continue };
-            if policy.enforces() {
+            let waiver = waiver(rule, &exceptions);
+            if policy.enforces() && waiver.is_none() {
                 whole.join(&rule.effect);
                 for index in &findings {
                     if let Some(effect) = effects.get_mut(*index) {
@@ -135,12 +149,19 @@ pub(crate) fn decide(
                 rule: Arc::clone(&rule.info),
                 findings: findings.into_iter().collect(),
             };
-            if policy.enforces() { matched.push(entry) } else { shadow.push(entry) }
+            match waiver {
+                Some(exception) => {
+                    waived.push(WaivedRule { matched: entry, exception: Arc::clone(exception) });
+                }
+                None if policy.enforces() => matched.push(entry),
+                None => shadow.push(entry),
+            }
         }
     }
     for rules in [&mut matched, &mut shadow] {
         rules.sort_by(|a, b| order(a).cmp(&order(b)));
     }
+    waived.sort_by(|a, b| order(&a.matched).cmp(&order(&b.matched)));
     if let Some((_, mode)) = failure {
         // Never silently: what passes uninspected is at least flagged.
         let action = match mode {
@@ -175,6 +196,7 @@ pub(crate) fn decide(
         findings,
         output,
         matched,
+        waived,
         shadow,
         explanation: novacrm_crds::Bilingual::default(),
         use_case: context.use_case.clone(),
@@ -183,6 +205,15 @@ pub(crate) fn decide(
     let class = use_case_matters.then(|| context.class());
     decision.explanation = explain::explain(&decision, class);
     decision
+}
+
+/// The exception that waives a rule: of several the one that lasts longest, so that their order is without meaning.
+fn waiver<'p>(rule: &CompiledRule, exceptions: &[&'p Arc<ExceptionInfo>]) -> Option<&'p Arc<ExceptionInfo>> {
+    exceptions
+        .iter()
+        .filter(|one| one.rules.contains(&rule.info.id))
+        .max_by_key(|one| (one.expires_at, &one.id))
+        .copied()
 }
 
 fn order(entry: &MatchedRule) -> (Reverse<ActionType>, &str, &str, &str) {

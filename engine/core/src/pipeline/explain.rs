@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use novacrm_crds::Bilingual;
 use novacrm_crds::compliance_policy::{ActionType, UseCaseClass};
 
-use super::{Decision, MatchedRule, Uninspected};
-use crate::policy::words::{both, counted, list, name_of_class};
+use super::{Decision, MatchedRule, Uninspected, WaivedRule};
+use crate::policy::words::{both, counted, list, moment, name_of_class};
 
 /// Rules that are explained in full; the others are counted.
 const EXPLAINED_RULES: usize = 4;
@@ -22,6 +22,20 @@ pub(super) fn explain(decision: &Decision, class: Option<UseCaseClass>) -> Bilin
     }
     if let Some(class) = class {
         sentences.push(use_of_ai(decision, class));
+    }
+    sentences.extend(decision.waived.iter().take(EXPLAINED_RULES).map(waiver));
+    if let Some(more) = decision.waived.len().checked_sub(EXPLAINED_RULES).filter(|more| *more > 0) {
+        sentences.push(if more > 1 {
+            both(
+                &format!("{more} autres règles sont suspendues par une exception."),
+                &format!("{more} other rules are waived by an exception as well."),
+            )
+        } else {
+            both(
+                "1 autre règle est suspendue par une exception.",
+                "1 other rule is waived by an exception as well.",
+            )
+        });
     }
     sentences.push(outcome(decision));
     sentences.extend(decision.matched.iter().take(EXPLAINED_RULES).map(reason));
@@ -86,6 +100,10 @@ fn use_of_ai(decision: &Decision, class: UseCaseClass) -> Bilingual {
 
 fn outcome(decision: &Decision) -> Bilingual {
     match decision.action {
+        ActionType::Allow if !decision.waived.is_empty() => both(
+            "Aucune autre règle n’exige de modification : le texte peut être transmis tel quel.",
+            "No other rule asks for a change: the text may be sent as it is.",
+        ),
         ActionType::Allow if decision.findings.is_empty() => both(
             "Aucune règle ne s’y oppose : le texte peut être transmis tel quel.",
             "No rule stands against it: the text may be sent as it is.",
@@ -142,6 +160,23 @@ fn changes(decision: &Decision) -> Bilingual {
     both(
         &format!("Le texte peut être transmis après modification — {}.", fr.join(" ; ")),
         &format!("The text may be sent after these changes — {}.", en.join("; ")),
+    )
+}
+
+/// Which rule does not act, by which exception, documented where and until when.
+fn waiver(entry: &WaivedRule) -> Bilingual {
+    let MatchedRule { policy, rule, .. } = &entry.matched;
+    let exception = &entry.exception;
+    let until = moment(exception.expires_at);
+    both(
+        &format!(
+            "La règle {} de la politique « {} » (version {}) est suspendue par l’exception « {} » (ticket {}) jusqu’au {}.",
+            rule.id, policy.name, policy.version, exception.id, exception.ticket, until.fr
+        ),
+        &format!(
+            "Rule {} of the policy “{}” (version {}) is waived by the exception “{}” (ticket {}) until {}.",
+            rule.id, policy.name, policy.version, exception.id, exception.ticket, until.en
+        ),
     )
 }
 

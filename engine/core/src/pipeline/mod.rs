@@ -14,9 +14,11 @@ use std::sync::Arc;
 use novacrm_crds::Bilingual;
 use novacrm_crds::compliance_policy::{ActionType, Surface};
 use novacrm_crds::crm_tenant::Locale;
+use time::OffsetDateTime;
 
 use crate::bundle::{CompiledBundle, PolicyInfo, RuleInfo};
 use crate::classification::RegisteredUse;
+use crate::policy::ExceptionInfo;
 use crate::risk::Risk;
 use crate::{Finding, FingerprintKey};
 
@@ -37,6 +39,8 @@ pub struct Request<'a> {
     pub role: Option<&'a str>,
     /// Language of the person who asks.
     pub locale: Locale,
+    /// When it is asked: exceptions that end later are in force.
+    pub now: OffsetDateTime,
 }
 
 /// What was decided.
@@ -54,6 +58,8 @@ pub struct Decision {
     pub output: Option<String>,
     /// The rules that matched, strictest first, then by policy and id.
     pub matched: Vec<MatchedRule>,
+    /// Rules that matched and did not act, since an exception waives them; in the order of `matched`.
+    pub waived: Vec<WaivedRule>,
     /// Rules of policies in shadow mode that would have matched; they decide nothing.
     pub shadow: Vec<MatchedRule>,
     /// Why, for the person who asks.
@@ -82,6 +88,15 @@ pub struct MatchedRule {
     pub rule: Arc<RuleInfo>,
     /// Indexes into `findings` of what made it match, ascending.
     pub findings: Vec<usize>,
+}
+
+/// A rule that matched and that an exception of its policy waives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaivedRule {
+    /// The rule.
+    pub matched: MatchedRule,
+    /// The exception; the one that lasts longest where several waive the rule.
+    pub exception: Arc<ExceptionInfo>,
 }
 
 /// Why a text was not inspected.

@@ -10,10 +10,16 @@ use novacrm_crds::compliance_policy::{
 use novacrm_crds::crm_tenant::{Locale, RegisteredClass};
 use novacrm_crds::{Bilingual, LawReference};
 use proptest::prelude::*;
+use time::Duration;
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
 
 use super::*;
-use crate::bundle::{Bundle, BundledPolicy, FORMAT};
+use crate::bundle::{Bundle, BundledException, BundledPolicy, FORMAT};
 use crate::classification::RegisteredUse;
+
+/// When every request of these tests is asked.
+const NOW: OffsetDateTime = datetime!(2027-01-01 0:00 UTC);
 
 fn both(text: &str) -> Bilingual {
     Bilingual { fr: text.to_owned(), en: text.to_owned() }
@@ -31,6 +37,7 @@ fn request(text: &str) -> Request<'_> {
         purpose: None,
         role: Some("sales"),
         locale: Locale::Fr,
+        now: NOW,
     }
 }
 
@@ -81,6 +88,7 @@ fn policy(name: &str, custom_detectors: Vec<CustomDetector>, rules: Vec<PolicyRu
         detectors: vec![DetectorUse { id: "pii.iban".to_owned(), min_score: 0.5 }],
         custom_detectors,
         rules,
+        exceptions: Vec::new(),
     }
 }
 
@@ -102,6 +110,99 @@ fn registered(class: RegisteredClass, provision: &str) -> RegisteredUse {
         class,
         provisions: vec![LawReference { law: "eu-ai-act".to_owned(), r#ref: provision.to_owned() }],
     }
+}
+
+/// An exception for all requests.
+fn exception(id: &str, rules: &[&str], expires_at: OffsetDateTime) -> BundledException {
+    BundledException {
+        id: id.to_owned(),
+        rules: rules.iter().map(|id| (*id).to_owned()).collect(),
+        use_cases: Vec::new(),
+        roles: Vec::new(),
+        ticket: format!("T-{id}"),
+        expires_at: expires_at.format(&Rfc3339).unwrap(),
+    }
+}
+
+/// A policy that masks `aa`, with exceptions.
+fn excepted(exceptions: Vec<BundledException>) -> BundledPolicy {
+    let rules = vec![rule("R", vec![vec![finding(&["custom.a"], 1)]], action(ActionType::Mask, 0), 50)];
+    BundledPolicy { exceptions, ..policy("p", vec![detector("a", "aa")], rules) }
+}
+
+#[test]
+fn a_waived_rule_does_not_act_and_is_shown_with_its_exception() {
+    let ends = datetime!(2027-06-30 22:00 UTC);
+    let bundle = bundle(vec![excepted(vec![exception("archive", &["R"], ends)])], Vec::new());
+    let decision = analyze(&bundle, &request("un aa"), &key());
+    assert_eq!((decision.action, decision.output.as_deref()), (ActionType::Allow, Some("un aa")));
+    assert_eq!((decision.risk.score, decision.findings.len(), decision.matched.len()), (40, 1, 0));
+    let [waived] = decision.waived.as_slice() else { panic!("{:?}", decision.waived) };
+    assert_eq!((waived.matched.rule.id.as_str(), waived.matched.findings.as_slice()), ("R", &[0][..]));
+    assert_eq!((waived.exception.id.as_str(), waived.exception.ticket.as_str()), ("archive", "T-archive"));
+    assert_eq!(
+        decision.explanation.fr,
+        "Ce texte contient 1 élément de type T_A. La règle R de la politique « p » (version 1.0.0) est suspendue par \
+         l’exception « archive » (ticket T-archive) jusqu’au 30/06/2027 à 22:00 UTC. Aucune autre règle n’exige de \
+         modification : le texte peut être transmis tel quel."
+    );
+    assert_eq!(
+        decision.explanation.en,
+        "This text contains 1 element of type T_A. Rule R of the policy “p” (version 1.0.0) is waived by the exception \
+         “archive” (ticket T-archive) until 30 June 2027 at 22:00 UTC. No other rule asks for a change: the text may \
+         be sent as it is."
+    );
+}
+
+#[test]
+fn an_exception_is_for_the_registered_uses_and_the_roles_it_names() {
+    let narrow = BundledException {
+        use_cases: vec!["screening".to_owned()],
+        roles: vec!["direction".to_owned(), "sales".to_owned()],
+        ..exception("x", &["R"], NOW + Duration::DAY)
+    };
+    let policies = vec![excepted(vec![narrow])];
+    let registered = registered(RegisteredClass::HighRisk, "annex-iii:4(a)");
+    let known = bundle(policies.clone(), vec![registered]);
+    let unknown = bundle(policies, Vec::new());
+    let waives = |bundle: &CompiledBundle, use_case, role| {
+        let decision = analyze(bundle, &Request { use_case, role, ..request("aa") }, &key());
+        !decision.waived.is_empty()
+    };
+    assert!(waives(&known, Some("screening"), Some("sales")));
+    assert!(waives(&known, Some("screening"), Some("direction")));
+    for (use_case, role) in [
+        (Some("screening"), Some("support")),
+        (Some("screening"), None),
+        (Some("other"), Some("sales")),
+        (None, Some("sales")),
+    ] {
+        assert!(!waives(&known, use_case, role), "{use_case:?} {role:?}");
+    }
+    // A use that nobody registered is only the caller's word.
+    assert!(!waives(&unknown, Some("screening"), Some("sales")));
+}
+
+#[test]
+fn of_several_exceptions_the_one_that_lasts_longest_is_shown() {
+    let (soon, late) = (NOW + Duration::HOUR, NOW + Duration::DAY);
+    let mut exceptions =
+        vec![exception("a", &["R"], soon), exception("b", &["R"], late), exception("c", &["R"], NOW)];
+    for _ in 0..exceptions.len() {
+        exceptions.rotate_left(1);
+        let bundle = bundle(vec![excepted(exceptions.clone())], Vec::new());
+        let decision = analyze(&bundle, &request("aa"), &key());
+        assert_eq!(decision.waived[0].exception.id, "b");
+    }
+}
+
+#[test]
+fn an_exception_waives_no_failure_mode() {
+    let bundle = bundle(vec![excepted(vec![exception("x", &["R"], NOW + Duration::DAY)])], Vec::new());
+    let decision = uninspected(&bundle, &request("aa"), Uninspected::TooLarge);
+    assert_eq!((decision.action, decision.output), (ActionType::Block, None));
+    let decision = analyze_stale(&bundle, &request("aa"), &key());
+    assert_eq!((decision.action, decision.waived.len()), (ActionType::Block, 1));
 }
 
 #[test]
@@ -466,6 +567,52 @@ proptest! {
         let short = analyze(&bundle, &request(&text), &key());
         let long = analyze(&bundle, &request(&format!("{text} . {more}")), &key());
         prop_assert!(long.risk.score >= short.risk.score);
+    }
+
+    #[test]
+    fn an_exception_is_as_if_its_own_rules_allowed_and_touches_no_other(
+        policies in sets(), chosen in proptest::collection::vec(any::<bool>(), 4), text in "[abc ]{0,24}"
+    ) {
+        let waives = |index: usize| chosen[index];
+        let ids: Vec<String> =
+            policies[0].rules.iter().enumerate().filter(|(index, _)| waives(*index)).map(|(_, rule)| rule.id.clone()).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut excepted = policies.clone();
+        excepted[0].exceptions.push(exception("x", &ids, NOW + Duration::SECOND));
+        let mut lenient = policies.clone();
+        for (_, rule) in lenient[0].rules.iter_mut().enumerate().filter(|(index, _)| waives(*index)) {
+            rule.action = action(ActionType::Allow, 0);
+        }
+        let name = policies[0].name.clone();
+        let enforces = policies[0].enforcement.mode == EnforcementMode::Enforce;
+        let decide = |policies| analyze(&bundle(policies, Vec::new()), &request(&text), &key());
+        let (before, after, allowed) = (decide(policies), decide(excepted), decide(lenient));
+        let (waived, kept): (Vec<MatchedRule>, Vec<MatchedRule>) = before
+            .matched
+            .into_iter()
+            .partition(|entry| enforces && entry.policy.name == name && ids.contains(&entry.rule.id.as_str()));
+        prop_assert_eq!(&after.matched, &kept);
+        prop_assert_eq!(after.waived.into_iter().map(|entry| entry.matched).collect::<Vec<_>>(), waived);
+        prop_assert_eq!(after.shadow, before.shadow);
+        prop_assert_eq!(after.risk, before.risk);
+        prop_assert_eq!(after.action, allowed.action);
+        prop_assert_eq!(after.approvers, allowed.approvers);
+        prop_assert_eq!(after.output, allowed.output);
+        prop_assert_eq!(after.findings, allowed.findings);
+    }
+
+    #[test]
+    fn from_the_moment_it_ends_an_exception_decides_nothing(
+        policies in sets(), age in 0i64..10_000_000, text in "[abc ]{0,24}"
+    ) {
+        let mut excepted = policies.clone();
+        for policy in &mut excepted {
+            let ids: Vec<&str> = policy.rules.iter().map(|rule| rule.id.as_str()).collect();
+            let ended = exception("x", &ids, NOW - Duration::seconds(age));
+            policy.exceptions.push(ended);
+        }
+        let decide = |policies| analyze(&bundle(policies, Vec::new()), &request(&text), &key());
+        prop_assert_eq!(decide(policies), decide(excepted));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use novacrm_crds::crm_tenant::{CrmTenantSpec, Locale, RegisteredClass};
 use novacrm_crds::{Bilingual, CompliancePolicy, CrmTenant, LawReference};
 use semver::Version;
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::compile::{CompiledPolicy, check_provision, unknown_reference};
 use super::law::{EU_AI_ACT, cite};
@@ -130,9 +131,10 @@ pub(crate) fn check_references(
         name: policy.metadata.name.clone().unwrap_or_default(),
         spec: Arc::new(spec.clone()),
     };
+    check_exceptions(spec, &mut problems);
     let sound_tests = check_tests(spec, &mut problems);
     match CompiledPolicy::compile(&BundledPolicy::from(&checked)) {
-        Ok(compiled) if sound_tests => run_tests(spec, compiled, &mut problems),
+        Ok(compiled) if sound_tests => run_tests(spec, compiled.as_tested(), &mut problems),
         Ok(_) => {}
         Err(found) => problems.extend(found),
     }
@@ -213,6 +215,21 @@ pub(crate) fn check_tenant_references(spec: &CrmTenantSpec) -> Vec<PolicyProblem
     problems
 }
 
+/// What no engine needs of an exception, and every auditor.
+fn check_exceptions(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) {
+    for (index, exception) in spec.exceptions.iter().enumerate() {
+        let texts = [
+            ("reason", &exception.reason, "Say why the rules may be waived for a while."),
+            ("ticket", &exception.ticket, "Name the ticket or document that holds the decision."),
+            ("requestedBy", &exception.requested_by, "Name who asked for the exception."),
+            ("approvedBy", &exception.approved_by, "Name who approved the exception."),
+        ];
+        for (field, _, hint) in texts.into_iter().filter(|(_, text, _)| text.trim().is_empty()) {
+            problems.push(problem(format!("spec.exceptions[{index}].{field}"), "the field is blank", hint));
+        }
+    }
+}
+
 /// Whether the tests are complete and refer to what exists. `false` when running them would only repeat that.
 fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -> bool {
     let before = problems.len();
@@ -267,9 +284,8 @@ fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -
     sound
 }
 
-/// Runs the policy's tests on the policy alone, as if it were enforced.
-fn run_tests(spec: &CompliancePolicySpec, mut compiled: CompiledPolicy, problems: &mut Vec<PolicyProblem>) {
-    compiled.enforce();
+/// Runs the policy's tests on the policy alone.
+fn run_tests(spec: &CompliancePolicySpec, compiled: CompiledPolicy, problems: &mut Vec<PolicyProblem>) {
     let policies = [Arc::new(compiled)];
     // Fingerprints play no part in what is decided; any key will do.
     let key = FingerprintKey::new([0; 32]);
@@ -282,6 +298,8 @@ fn run_tests(spec: &CompliancePolicySpec, mut compiled: CompiledPolicy, problems
             purpose: given.purpose.as_deref(),
             role: given.role.as_deref(),
             locale: Locale::Fr,
+            // Nothing in a policy without exceptions depends on the time.
+            now: OffsetDateTime::UNIX_EPOCH,
         };
         let use_case = given.use_case.as_ref().and_then(registered).map(Arc::new);
         let context = Context { request: &request, use_case };

@@ -1,4 +1,4 @@
-//! A policy's detectors and rules in; what a request is matched against, or every problem, out.
+//! A policy's detectors, rules and exceptions in; what a request is matched against, or every problem, out.
 //!
 //! This is the part of the checks that engines repeat when they load a bundle.
 
@@ -10,6 +10,7 @@ use novacrm_crds::compliance_policy::{
 };
 
 use super::describe;
+use super::exception::{self, ExceptionInfo};
 use super::lattice::Effect;
 use super::law::{EU_AI_ACT, cite, resolve};
 use super::problem::{PolicyProblem, named, nearest, problem};
@@ -70,6 +71,7 @@ pub struct CompiledPolicy {
     pub(crate) custom: Option<DetectorSet>,
     pub(crate) custom_index: HashMap<String, usize>,
     pub(crate) rules: Vec<CompiledRule>,
+    pub(crate) exceptions: Vec<Arc<ExceptionInfo>>,
 }
 
 /// A rule, ready to match.
@@ -147,10 +149,11 @@ impl CompiledPolicy {
             }
             rules.push(compile_rule(rule, &path, &uses, &mut problems));
         }
+        let exceptions = exception::compile(policy, &mut problems);
         if problems.is_empty() {
             let uses = uses.into_values().collect();
             let surfaces = policy.surfaces.clone();
-            Ok(Self { info, surfaces, uses, custom, custom_index, rules })
+            Ok(Self { info, surfaces, uses, custom, custom_index, rules, exceptions })
         } else {
             Err(problems)
         }
@@ -161,21 +164,32 @@ impl CompiledPolicy {
         self.info.mode == EnforcementMode::Enforce
     }
 
-    /// Applies its actions whatever its mode, as its own tests want it.
-    pub(crate) fn enforce(&mut self) {
+    /// Makes it what its own tests want: enforced whatever its mode, and without exceptions, which come and go while
+    /// the rules stay.
+    pub(crate) fn as_tested(mut self) -> Self {
         Arc::make_mut(&mut self.info).mode = EnforcementMode::Enforce;
+        self.exceptions.clear();
+        self
     }
 
     pub(crate) fn applies_to(&self, surface: Surface) -> bool {
         self.surfaces.is_empty() || self.surfaces.contains(&surface)
     }
 
-    pub(crate) fn info(&self) -> &PolicyInfo {
+    /// The policy, for people.
+    #[must_use]
+    pub fn info(&self) -> &PolicyInfo {
         &self.info
     }
 
-    pub(crate) fn rules_for_people(&self) -> impl Iterator<Item = &RuleInfo> {
+    /// Its rules, for people.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleInfo> {
         self.rules.iter().map(|rule| rule.info.as_ref())
+    }
+
+    /// Its exceptions, those that have ended included.
+    pub fn exceptions(&self) -> impl Iterator<Item = &ExceptionInfo> {
+        self.exceptions.iter().map(Arc::as_ref)
     }
 }
 

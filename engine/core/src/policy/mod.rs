@@ -6,6 +6,7 @@
 mod check;
 pub(crate) mod compile;
 mod describe;
+mod exception;
 pub mod lattice;
 pub mod law;
 mod manifest;
@@ -18,6 +19,7 @@ pub(crate) mod words;
 
 pub use check::{CheckedPolicy, Scope, TEST_FAILS, check, check_tenant, check_tenant_update, check_update};
 pub use compile::CompiledPolicy;
+pub use exception::{ExceptionInfo, expiry};
 pub use manifest::{Located, Manifest, Review, read_manifests, read_object, review};
 pub use problem::PolicyProblem;
 pub use source::{MAX_DEPTH, MAX_NODES, MAX_SOURCE_BYTES, Positions};

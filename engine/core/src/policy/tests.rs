@@ -260,6 +260,26 @@ fn an_empty_file_and_comments_hold_nothing() {
 }
 
 #[test]
+fn the_tests_of_a_policy_run_without_its_exceptions() {
+    let wide = SOUND.replace("      useCases: [sales-drafting]\n      roles: [sales]\n", "");
+    assert_eq!(policy(&wide).spec.exceptions[0].roles.len(), 0);
+    assert_eq!(problems_of(&wide), []);
+}
+
+#[test]
+fn an_exception_that_has_ended_is_no_problem() {
+    assert_eq!(problems_of(&SOUND.replace("2027-06-30T22:00:00Z", "2001-06-30T22:00:00Z")), []);
+}
+
+#[test]
+fn the_example_of_an_exception_is_a_sound_policy() {
+    let source = include_str!("../../../../examples/exceptions/policy.yaml");
+    let review = review(source, None, DEFAULT_POLICY_NAMESPACE);
+    assert_eq!(review.problems, []);
+    assert!(review.policies.iter().any(|one| !one.object.spec().exceptions.is_empty()));
+}
+
+#[test]
 fn an_organisation_policy_may_select_tenants() {
     let organisation = SOUND
         .replace("namespace: acme", "namespace: novacrm-policies")

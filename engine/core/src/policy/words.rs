@@ -2,6 +2,7 @@
 
 use novacrm_crds::Bilingual;
 use novacrm_crds::compliance_policy::{RequestField, UseCaseClass};
+use time::OffsetDateTime;
 
 use crate::detectors;
 
@@ -225,6 +226,17 @@ pub(crate) fn name_of_value(field: RequestField, value: &str) -> Bilingual {
         (RequestField::Locale, "fr") => both("français", "French"),
         (RequestField::Locale, "en") => both("anglais", "English"),
         _ => Bilingual { fr: format!("« {value} »"), en: format!("“{value}”") },
+    }
+}
+
+/// A moment to the minute: «30/06/2027 à 22:00 UTC», “30 June 2027 at 22:00 UTC”.
+pub(crate) fn moment(at: OffsetDateTime) -> Bilingual {
+    let at = at.to_utc();
+    let (day, month, year) = (at.day(), at.month(), at.year());
+    let time = format!("{:02}:{:02} UTC", at.hour(), at.minute());
+    Bilingual {
+        fr: format!("{day:02}/{:02}/{year} à {time}", u8::from(month)),
+        en: format!("{day} {month} {year} at {time}"),
     }
 }
 

@@ -102,6 +102,9 @@ pub struct DecisionFacts {
     pub findings: Vec<FindingFacts>,
     /// The rules that matched, strictest first.
     pub rules: Vec<RuleFacts>,
+    /// Rules that matched and did not act, since an exception waives them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<WaivedFacts>,
     /// Rules in shadow mode that would have matched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<RuleFacts>,
@@ -144,6 +147,21 @@ pub struct RuleFacts {
     pub severity: String,
     /// What it asked for.
     pub action: String,
+}
+
+/// A rule that matched and that an exception of its policy waives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WaivedFacts {
+    /// The rule.
+    #[serde(flatten)]
+    pub rule: RuleFacts,
+    /// Identifier of the exception within the policy.
+    pub exception: String,
+    /// Where the exception is documented.
+    pub ticket: String,
+    /// When the exception ends.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
 }
 
 /// The rules in force.
@@ -198,8 +216,12 @@ impl Record {
 impl DecisionFacts {
     /// Halves the longest list; false when all are empty.
     fn cut(&mut self) -> bool {
-        let lengths =
-            [("findings", self.findings.len()), ("rules", self.rules.len()), ("shadow", self.shadow.len())];
+        let lengths = [
+            ("findings", self.findings.len()),
+            ("rules", self.rules.len()),
+            ("waived", self.waived.len()),
+            ("shadow", self.shadow.len()),
+        ];
         let Some((list, length)) = lengths.into_iter().filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n) else {
             return false;
         };
@@ -207,6 +229,7 @@ impl DecisionFacts {
         match list {
             "findings" => self.findings.truncate(length / 2),
             "rules" => self.rules.truncate(length / 2),
+            "waived" => self.waived.truncate(length / 2),
             _ => self.shadow.truncate(length / 2),
         }
         true
@@ -289,6 +312,37 @@ pub(crate) mod tests {
         assert_eq!(value["decision"]["truncated"]["findings"], 100_000);
         assert_eq!(value["decision"]["finding_counts"]["IBAN"], 100_000);
         assert!(value["decision"]["findings"].as_array().unwrap().len() > 100);
+    }
+
+    #[test]
+    fn a_waived_rule_is_recorded_with_its_exception_and_cut_like_the_others() {
+        let mut record = sample(1);
+        assert!(!String::from_utf8(record.clone().encode().unwrap().body).unwrap().contains("waived"));
+        let rule = RuleFacts {
+            namespace: "acme".into(),
+            policy: "codes".into(),
+            version: "1.0.0".into(),
+            id: "CODE-1".into(),
+            severity: "high".into(),
+            action: "mask".into(),
+        };
+        let waived = WaivedFacts {
+            rule,
+            exception: "archive-2027".into(),
+            ticket: "SEC-1234".into(),
+            expires_at: time::macros::datetime!(2027-06-30 22:00 UTC),
+        };
+        record.decision.waived = vec![waived; 1_000];
+        let value: serde_json::Value = serde_json::from_slice(&record.encode().unwrap().body).unwrap();
+        assert_eq!(value["decision"]["truncated"]["waived"], 1_000);
+        assert_eq!(
+            value["decision"]["waived"][0],
+            serde_json::json!({
+                "namespace": "acme", "policy": "codes", "version": "1.0.0", "id": "CODE-1", "severity": "high",
+                "action": "mask", "exception": "archive-2027", "ticket": "SEC-1234",
+                "expires_at": "2027-06-30T22:00:00Z",
+            })
+        );
     }
 
     #[test]
