@@ -244,7 +244,7 @@ impl Cluster {
                     pod: report.pod.clone(),
                     serving: crate::compliance_policy::status::serving(
                         active,
-                        report.status.as_ref(),
+                        report.status.as_deref(),
                         report.away.as_deref(),
                     ),
                 })
