@@ -32,8 +32,8 @@ pub async fn run(
     mut changed: mpsc::UnboundedReceiver<Change>,
     stop: CancellationToken,
 ) {
-    // It goes on where it was whatever else happens: begun anew, it would forget that it was called.
     let mut tenants = BTreeSet::new();
+    // It goes on where it was whatever else happens: begun anew, it would forget that it was called.
     let mut told = pin!(cluster.engines.changes());
     loop {
         tokio::select! {
