@@ -3,5 +3,6 @@
 pub mod cluster;
 pub mod command;
 pub mod load;
+pub mod propagation;
 pub mod system;
 pub mod tools;

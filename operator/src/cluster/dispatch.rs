@@ -1,5 +1,7 @@
 //! What changed in the cluster in, which objects must be looked at out.
 
+use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::mpsc;
@@ -30,11 +32,15 @@ pub async fn run(
     mut changed: mpsc::UnboundedReceiver<Change>,
     stop: CancellationToken,
 ) {
+    let mut tenants = BTreeSet::new();
+    // It goes on where it was whatever else happens: begun anew, it would forget that it was called.
+    let mut told = pin!(cluster.engines.changes());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            Some(change) = changed.recv() => cluster.on_change(change),
-            changes = cluster.engines.changes() => {
+            Some(change) = changed.recv() => cluster.on_change(change, &mut tenants),
+            changes = &mut told => {
+                told.set(cluster.engines.changes());
                 changes.policies.iter().for_each(|policy| cluster.queue_policy(policy));
                 for namespace in &changes.namespaces {
                     cluster.queue_tenant(namespace);
@@ -46,7 +52,8 @@ pub async fn run(
 }
 
 impl Cluster {
-    fn on_change(&self, change: Change) {
+    /// `tenants` are those that were met before.
+    fn on_change(&self, change: Change, tenants: &mut BTreeSet<(String, String)>) {
         match change {
             Change::Policy(key, false) => self.queue_policy(&key),
             Change::Policy(key, true) => {
@@ -55,13 +62,21 @@ impl Cluster {
                     self.queue_rules_under(&key, &judged.active);
                 }
             }
-            Change::Tenant((namespace, _), gone) => {
-                if gone {
+            Change::Tenant(key, gone) => {
+                let namespace = key.0.clone();
+                // To policies it matters that a tenant is there, not what it says.
+                let matters = if gone {
+                    tenants.remove(&key);
                     self.forget_tenant(&namespace);
-                }
+                    true
+                } else {
+                    tenants.insert(key)
+                };
                 self.queue_rules(&namespace);
                 self.queue_tenant(&namespace);
-                self.queue_policies_of(&namespace);
+                if matters {
+                    self.queue_policies_of(&namespace);
+                }
             }
             Change::Namespace((_, namespace), _) => {
                 if !self.tenants_in(&namespace).is_empty() {

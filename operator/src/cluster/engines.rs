@@ -36,8 +36,8 @@ pub struct Report {
     pub namespace: String,
     /// Name of the pod.
     pub pod: String,
-    /// What it enforces; `None` before its first answer.
-    pub status: Option<BundleStatus>,
+    /// What it enforces; `None` before its first answer. Shared, since it names every policy and is looked at for each.
+    pub status: Option<Arc<BundleStatus>>,
     /// Why it cannot be asked, when it cannot.
     pub away: Option<String>,
 }
@@ -148,16 +148,16 @@ impl Engines {
         let mut reports = self.0.reports.write().unwrap_or_else(PoisonError::into_inner);
         let before = reports.insert(uid.to_owned(), report.clone());
         drop(reports);
-        let served = |report: &Report| -> BTreeSet<PolicyReference> {
+        fn served(report: &Report) -> BTreeSet<&PolicyReference> {
             let bundle = report.status.as_ref().and_then(|status| status.bundle.as_ref());
-            bundle.map(|bundle| bundle.policies.iter().cloned().collect()).unwrap_or_default()
-        };
+            bundle.map(|bundle| bundle.policies.iter().collect()).unwrap_or_default()
+        }
         let trouble = |report: &Report| {
             let refused = report.status.as_ref().and_then(|status| status.last_error.clone());
             (refused.map(|error| error.digest), report.away.clone())
         };
         let now = served(&report);
-        let then = before.as_ref().map(&served).unwrap_or_default();
+        let then = before.as_ref().map(served).unwrap_or_default();
         let heard = before.as_ref().is_some_and(Report::is_first_asked);
         self.note(|changes| {
             changes
@@ -228,7 +228,7 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
         match outcome {
             Ok((known, status)) => {
                 client = Some(known);
-                next.status = Some(status);
+                next.status = Some(Arc::new(status));
                 next.away = None;
             }
             // The certificate is read anew: it may have been renewed.

@@ -129,6 +129,7 @@ impl Cluster {
             }
             Err(_) => Err(vec![unreadable()]),
         };
+        let mut accepted_now = false;
         let (active, problems) = match (outcome, &object.0) {
             (Ok(checked), Ok(policy)) => {
                 // The history of what is on its way out goes before it.
@@ -138,9 +139,7 @@ impl Cluster {
                     history::record(&self.client, policy, number)
                         .await
                         .map_err(Error::api("writing the history"))?;
-                    history::prune(&self.client, &key.0, &known)
-                        .await
-                        .map_err(Error::api("pruning the history"))?;
+                    accepted_now = true;
                     self.metrics.accepted();
                     if !known.is_empty() {
                         self.on_their_way
@@ -160,6 +159,10 @@ impl Cluster {
             self.queue_rules_under(key, &before.active);
         }
         self.queue_rules_under(key, &judged.active);
+        if accepted_now {
+            // Last: the engines do not wait for it.
+            history::prune(&self.client, &key.0, &known).await.map_err(Error::api("pruning the history"))?;
+        }
         Ok(judged)
     }
 
@@ -244,7 +247,7 @@ impl Cluster {
                     pod: report.pod.clone(),
                     serving: crate::compliance_policy::status::serving(
                         active,
-                        report.status.as_ref(),
+                        report.status.as_deref(),
                         report.away.as_deref(),
                     ),
                 })

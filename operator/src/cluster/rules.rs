@@ -13,7 +13,7 @@ use kube::api::PostParams;
 use kube::core::ResourceExt;
 use kube::runtime::controller::Action;
 use novacrm_crds::CrmTenant;
-use novacrm_engine_core::bundle::{Bundle, RegisteredUse};
+use novacrm_engine_core::bundle::{Bundle, Received, RegisteredUse};
 use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
 
 use super::policy::Active;
@@ -169,6 +169,7 @@ impl Cluster {
 /// Reads a bundle back; `None` when somebody damaged it.
 fn revision(config_map: &ConfigMap) -> Option<BundleRevision> {
     let ByteString(bytes) = config_map.binary_data.as_ref()?.get(names::BUNDLE_KEY)?;
-    let bundle = Bundle::decode(bytes).ok()?;
-    Some(BundleRevision { sequence: bundle.sequence, digest: bundle.digest(), bytes: bytes.clone() })
+    let received = Received::decode(bytes).ok()?;
+    let (sequence, digest) = (received.bundle().sequence, received.digest().to_owned());
+    Some(BundleRevision { sequence, digest, bytes: bytes.clone() })
 }

@@ -1,4 +1,6 @@
 //! `novacrm-bench [api|engine|memory|start …]`: what the system costs, beside its floors, on this machine.
+//! `novacrm-bench propagation [--engines N] [--policies N] [--changes N]`: how long a policy takes to every engine,
+//! on the cluster and the database server that the environment names.
 //!
 //! It starts the release build as `up` does, fills the CRM with made-up contacts and prints tables: each figure
 //! as the median of interleaved rounds, with the least and the most. A ratio to the floor is taken round by round,
@@ -16,6 +18,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
 use novacrm_tests::load::{Load, Measured};
+use novacrm_tests::propagation::{self, Sample, Size};
 use novacrm_tests::system::{Options, System, french_prompt, programs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -49,18 +52,26 @@ fn say(line: &str) {
 
 async fn run() -> Result<(), Error> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let all = ["memory", "start", "api", "engine"];
-    if let Some(unknown) = wanted.iter().find(|name| !all.contains(&name.as_str())) {
-        return Err(format!("unknown part {unknown}; use {}", all.join(", ")).into());
-    }
-    let want = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "two providers of cryptography")?;
     // Ended by a signal, it would leave the servers behind: they end when what uses them is dropped.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let size = match wanted.split_first() {
+        Some((part, flags)) if part == "propagation" => Some(size(flags)?),
+        _ => None,
+    };
+    let all = ["memory", "start", "api", "engine"];
+    let unknown = wanted.iter().find(|name| !all.contains(&name.as_str()));
+    if let Some(unknown) = unknown.filter(|_| size.is_none()) {
+        return Err(format!("unknown part {unknown}; use {}, or propagation", all.join(", ")).into());
+    }
+    let want = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let parts = async {
+        if let Some(size) = size {
+            return propagation(size).await;
+        }
         let system =
             System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
         if want("memory") {
@@ -418,4 +429,56 @@ fn four_kilobytes() -> String {
         text.push_str(filler);
     }
     text
+}
+
+// ---- propagation -----------------------------------------------------------------------------------------------
+
+/// What the product promises of the way of a policy to every engine.
+const PROPAGATION_GOALS: &str = "goals: p50 below 250 ms, p99 below 1,000 ms";
+
+fn size(flags: &[String]) -> Result<Size, Error> {
+    let mut size = Size { engines: 20, policies: 500, changes: 200 };
+    for pair in flags.chunks(2) {
+        let [flag, value] = pair else { return Err("each flag needs a number".into()) };
+        let value = value.parse().map_err(|_| format!("{flag} needs a number, not {value}"))?;
+        match flag.as_str() {
+            "--engines" => size.engines = value,
+            "--policies" => size.policies = value,
+            "--changes" => size.changes = value,
+            _ => return Err(format!("unknown flag {flag}; use --engines, --policies, --changes").into()),
+        }
+    }
+    Ok(size)
+}
+
+/// From the answer to the write of a policy until every engine acknowledged it.
+async fn propagation(size: Size) -> Result<(), Error> {
+    let Size { engines, policies, changes } = size;
+    say(&format!(
+        "\nA policy on its way: {engines} engines, {policies} policies on one tenant, {changes} changes"
+    ));
+    let outcome = propagation::measure(size, |line| say(&format!("  {line}"))).await?;
+    say("  from the answer to the write of the policy until …           p50      p99      max");
+    let rows: [(&str, fn(&Sample) -> Duration); 3] = [
+        ("the tenant's rules are written", |sample| sample.bundle),
+        ("the first engine acknowledges", |sample| sample.first),
+        ("the last engine acknowledges", |sample| sample.last),
+    ];
+    for (what, of) in rows {
+        let mut times: Vec<Duration> = outcome.samples.iter().map(of).collect();
+        times.sort();
+        let [p50, p99, max] = [50, 99, 100].map(|percent| percentile(&times, percent).as_secs_f64() * 1e3);
+        say(&format!("    {what:<52} {p50:>6.0} ms {p99:>6.0} ms {max:>6.0} ms"));
+    }
+    say(&format!("  {PROPAGATION_GOALS}"));
+    say(&format!("  {} decisions were by the version that the engine had acknowledged", outcome.decisions));
+    say("  the operator's histogram novacrm_operator_policy_propagation_seconds:");
+    outcome.histogram.iter().for_each(|line| say(&format!("    {line}")));
+    Ok(())
+}
+
+/// The least of the sorted times that so many percent of them do not exceed.
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
