@@ -477,7 +477,7 @@ impl Stage {
             let manifest = changing_policy(change);
             let version = version(change);
             let begun = Instant::now();
-            let patch = Patch::Merge(json!({ "spec": manifest["spec"] }));
+            let patch = Patch::Merge(json!({ "spec": manifest.get("spec") }));
             let written = policies.patch(CHANGING, &PatchParams::default(), &patch).await;
             written.map_err(api("the changing policy"))?;
             let answered = Instant::now();

@@ -1,5 +1,4 @@
 //! A policy that changes arrives at every engine, and the engines decide by it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use novacrm_tests::propagation::{Size, measure};
 

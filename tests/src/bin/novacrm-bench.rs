@@ -459,7 +459,8 @@ async fn propagation(size: Size) -> Result<(), Error> {
     ));
     let outcome = propagation::measure(size, |line| say(&format!("  {line}"))).await?;
     say("  from the answer to the write of the policy until …           p50      p99      max");
-    let rows: [(&str, fn(&Sample) -> Duration); 3] = [
+    type Part = fn(&Sample) -> Duration;
+    let rows: [(&str, Part); 3] = [
         ("the tenant's rules are written", |sample| sample.bundle),
         ("the first engine acknowledges", |sample| sample.first),
         ("the last engine acknowledges", |sample| sample.last),

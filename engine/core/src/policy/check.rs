@@ -134,7 +134,7 @@ pub(crate) fn check_references(
     check_exceptions(spec, &mut problems);
     let sound_tests = check_tests(spec, &mut problems);
     match CompiledPolicy::compile(&BundledPolicy::from(&checked)) {
-        Ok(compiled) if sound_tests => run_tests(spec, compiled.as_tested(), &mut problems),
+        Ok(compiled) if sound_tests => run_tests(spec, compiled.into_tested(), &mut problems),
         Ok(_) => {}
         Err(found) => problems.extend(found),
     }

@@ -166,7 +166,7 @@ impl CompiledPolicy {
 
     /// Makes it what its own tests want: enforced whatever its mode, and without exceptions, which come and go while
     /// the rules stay.
-    pub(crate) fn as_tested(mut self) -> Self {
+    pub(crate) fn into_tested(mut self) -> Self {
         Arc::make_mut(&mut self.info).mode = EnforcementMode::Enforce;
         self.exceptions.clear();
         self
