@@ -22,6 +22,10 @@ use super::{Cluster, Error, RESYNC};
 use crate::crm_tenant::validate::{BundleRevision, Bundles, next_bundle};
 use crate::crm_tenant::{build, names};
 
+/// Annotation of both ConfigMaps: the highest number that was given out. It stands on the bundle before while the
+/// new one is not written yet, so a number is known though its bundle was lost before any status told of it.
+const HIGHEST: &str = "novacrm.io/highest-sequence";
+
 /// What the engines of a tenant are given, and why not more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
@@ -108,6 +112,7 @@ impl Cluster {
         // A lost ConfigMap must not bring old numbers back: engines refuse what is not newer than what they have.
         let floor =
             tenant.status.as_ref().and_then(|status| status.bundle.as_ref()).map(|bundle| bundle.sequence);
+        let floor = floor.max(previous.as_ref().and_then(highest));
         let (tenant_name, known_for) = (namespace.to_owned(), known.clone());
         let next = tokio::task::spawn_blocking(move || {
             next_bundle(&tenant_name, &policies, uses, &known_for, floor.unwrap_or_default())
@@ -123,7 +128,7 @@ impl Cluster {
         };
         let given =
             Given { bundle: Some((next.current.digest.clone(), next.current.sequence)), held_back: None };
-        if last == Some(&next.current) {
+        if current.as_ref().and_then(revision).as_ref() == Some(&next.current) {
             return Ok(given);
         }
         self.write_bundles(&api, tenant, &next, (current, previous)).await?;
@@ -144,9 +149,13 @@ impl Cluster {
         next: &Bundles,
         (current, previous): (Option<ConfigMap>, Option<ConfigMap>),
     ) -> Result<(), Error> {
-        let made = build::bundle_config_maps(tenant, next, &self.config.settings);
+        let mut both = next.clone();
+        // The first bundle is its own predecessor, so that its number is known twice too.
+        both.previous.get_or_insert_with(|| next.current.clone());
+        let made = build::bundle_config_maps(tenant, &both, &self.config.settings);
         for mut wanted in made.into_iter().rev() {
             let there = if wanted.name_any() == names::BUNDLE { &current } else { &previous };
+            wanted.annotations_mut().insert(HIGHEST.to_owned(), next.current.sequence.to_string());
             let written = match there {
                 None => api.create(&PostParams::default(), &wanted).await,
                 Some(there) => {
@@ -164,6 +173,11 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// The highest number that was given out when this was written.
+fn highest(config_map: &ConfigMap) -> Option<u64> {
+    config_map.annotations().get(HIGHEST)?.parse().ok()
 }
 
 /// Reads a bundle back; `None` when somebody damaged it.

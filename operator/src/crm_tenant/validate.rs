@@ -271,7 +271,7 @@ pub fn next_bundle(
     let sequence = before.iter().map(|one| one.sequence).fold(floor, u64::max).saturating_add(1);
     let bundle = Bundle::assemble(namespace, sequence, policies, uses);
     let digest = bundle.digest();
-    if let Some(last) = last.filter(|last| last.digest == digest) {
+    if let Some(last) = last.filter(|last| last.digest == digest && last.sequence >= floor) {
         return Ok(Bundles { current: last.clone(), previous: before.get(1).cloned() });
     }
     let bytes = bundle.encode().map_err(|error| {

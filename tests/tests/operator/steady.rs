@@ -43,7 +43,7 @@ async fn a_steady_state_writes_nothing_but_the_lease() {
     let writes = || stage.requests().into_iter().filter(|event| event.is_write() && !is_lease(event));
     eventually(PATIENCE, || async {
         let now = Timestamp::now();
-        let last = writes().last().filter(|event| since(event, now) < QUIET.as_secs_f64());
+        let last = writes().next_back().filter(|event| since(event, now) < QUIET.as_secs_f64());
         last.map_or(Ok(()), |event| Err(format!("{} {}", event.verb, event.request_uri)))
     })
     .await
