@@ -96,7 +96,10 @@ pub fn check(policy: &CompliancePolicy, scope: Scope) -> Result<CheckedPolicy, V
         Ok(checked) if problems.is_empty() => Ok(checked),
         Ok(_) => Err(problems),
         Err(found) => {
-            problems.extend(found);
+            // An engine judges some of what the schema says again, in the same words; people want them once.
+            let again = |one: &PolicyProblem| problems.contains(one);
+            let new: Vec<PolicyProblem> = found.into_iter().filter(|one| !again(one)).collect();
+            problems.extend(new);
             Err(problems)
         }
     }

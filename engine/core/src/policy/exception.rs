@@ -51,6 +51,15 @@ pub fn expiry(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)
 }
 
+/// The problem of a `date-time` that is none, in the words that schema and engine share.
+pub(super) fn no_moment(path: &str) -> PolicyProblem {
+    problem(
+        path,
+        "this is not a date and time",
+        "Use RFC 3339 with a zone, such as `2027-06-30T22:00:00Z` or `2027-07-01T00:00:00+02:00`.",
+    )
+}
+
 /// What decides of a policy's exceptions.
 pub(super) fn compile(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>) -> Vec<Arc<ExceptionInfo>> {
     let rules: Vec<&str> = policy.rules.iter().map(|rule| rule.id.as_str()).collect();
@@ -80,11 +89,7 @@ pub(super) fn compile(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>)
             }
         }
         let Some(expires_at) = expiry(&exception.expires_at) else {
-            problems.push(problem(
-                format!("{path}.expiresAt"),
-                "this is not a date and time",
-                "Use RFC 3339 with a zone, such as `2027-06-30T22:00:00Z` or `2027-07-01T00:00:00+02:00`.",
-            ));
+            problems.push(no_moment(&format!("{path}.expiresAt")));
             continue;
         };
         compiled.push(Arc::new(ExceptionInfo {

@@ -139,6 +139,8 @@ pub fn review(source: &str, file: Option<&str>, policy_namespace: &str) -> Revie
         }
     }
     review.problems.sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
+    // What schema and engine say in the same words is said once.
+    review.problems.dedup();
     review
 }
 

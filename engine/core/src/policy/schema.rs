@@ -12,6 +12,7 @@ use regex::Regex;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::exception::{expiry, no_moment};
 use super::problem::{PolicyProblem, named, nearest, problem};
 use super::source::{child, item};
 
@@ -447,6 +448,10 @@ impl Walk<'_> {
             let message = format!("has {length} characters and may have {most}");
             return self.report(path, message, "Shorten it.");
         }
+        if schema.get("format").and_then(Value::as_str) == Some("date-time") && expiry(text).is_none() {
+            let PolicyProblem { message, hint, .. } = no_moment(path);
+            self.report(path, message, hint);
+        }
         if let Some(pattern) = schema.get("pattern").and_then(Value::as_str)
             && self
                 .patterns
@@ -563,8 +568,8 @@ mod tests {
             "x-kubernetes-list-map-keys",
             "x-kubernetes-int-or-string",
         ];
-        // They describe, fill in, or (format) repeat minimum and maximum and the width of the Rust type; whether a
-        // `date-time` is one is judged where it is read, for engines judge it as well.
+        // They describe, fill in, or (format, but for `date-time`, which is honoured) repeat minimum and maximum and
+        // the width of the Rust type.
         let descriptive = ["description", "title", "default", "format"];
         let (found, _) = all();
         let forgotten: Vec<_> = found

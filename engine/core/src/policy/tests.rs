@@ -54,6 +54,11 @@ fn policy(source: &str) -> CompliancePolicy {
     }
 }
 
+/// A policy that the schema refuses, as an object that got past it.
+fn policy_unchecked(source: &str) -> CompliancePolicy {
+    serde_yaml::from_str(source).unwrap()
+}
+
 #[test]
 fn a_sound_policy_has_no_problems() {
     assert_eq!(problems_of(SOUND), []);
@@ -269,6 +274,17 @@ fn the_tests_of_a_policy_run_without_its_exceptions() {
 #[test]
 fn an_exception_that_has_ended_is_no_problem() {
     assert_eq!(problems_of(&SOUND.replace("2027-06-30T22:00:00Z", "2001-06-30T22:00:00Z")), []);
+}
+
+#[test]
+fn what_schema_and_engine_say_alike_is_said_once() {
+    let broken = SOUND.replace("2027-06-30T22:00:00Z", "tomorrow");
+    let by_file = problems_of(&broken);
+    let by_object = check(&policy_unchecked(&broken), Scope::Tenant).unwrap_err();
+    for problems in [by_file, by_object] {
+        let paths: Vec<&str> = problems.iter().map(|one| one.path.as_str()).collect();
+        assert_eq!(paths, ["spec.exceptions[0].expiresAt"]);
+    }
 }
 
 #[test]
