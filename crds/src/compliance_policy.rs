@@ -406,7 +406,7 @@ pub enum ActionType {
 /// text holds as ever, so an exception of a tenant loosens nothing that the organisation demands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("self.requestedBy.trim().lowerAscii() != self.approvedBy.trim().lowerAscii()", "an exception must be approved by somebody else than who asked for it"))]
+#[x_kube(validation = Rule::new("self.requestedBy.trim().lowerAscii() != self.approvedBy.trim().lowerAscii()").message("an exception must be approved by somebody else than who asked for it").field_path(".approvedBy"))]
 pub struct PolicyException {
     /// Identifier, unique within the policy; answers and audit records name it.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]

@@ -135,6 +135,10 @@ fn beyond(schema: &Value, value: &Value) -> Vec<(&'static str, Value, String)> {
         let text = " ".repeat(count("minLength").unwrap_or(1).max(1));
         rows.push(("against the pattern", json!(text), "should match".to_owned()));
     }
+    if schema["format"] == "date-time" {
+        let message = "must be of type date-time".to_owned();
+        rows.push(("no date and time", json!("2027-06-30 at noon"), message));
+    }
     for (bound, step, message) in [
         ("minimum", -1.0, "should be greater than or equal to"),
         ("maximum", 1.0, "should be less than or equal to"),
@@ -208,7 +212,7 @@ fn refused() -> Vec<Row> {
     rows
 }
 
-/// At the bounds, where no pattern, enum or rule across fields says what else must hold.
+/// At the bounds, where no pattern, format, enum or rule across fields says what else must hold.
 fn accepted() -> Vec<Row> {
     let fixtures = fixtures();
     let mut rows = Vec::new();
@@ -219,7 +223,7 @@ fn accepted() -> Vec<Row> {
             let name = format!("{kind} {}: {what}", place.path);
             rows.push(Row { name, object: with(object, &place.pointer, value), complaint: None });
         };
-        let free = schema["pattern"].is_null() && schema["enum"].is_null();
+        let free = schema["pattern"].is_null() && schema["enum"].is_null() && schema["format"] != "date-time";
         for bound in ["minLength", "maxLength"] {
             if let Some(length) = schema[bound].as_u64().filter(|_| free) {
                 // Two bytes each: the schema counts characters.
