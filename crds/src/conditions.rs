@@ -25,16 +25,10 @@ pub const REASON_AVAILABLE: &str = "Available";
 pub const REASON_PROGRESSING: &str = "Progressing";
 /// A part of the tenant failed.
 pub const REASON_FAILED: &str = "Failed";
-/// The tenant's engines are given the combined rules of every policy that applies.
-pub const RULES: &str = "Rules";
-/// The bundle holds what every policy that applies says.
-pub const REASON_CURRENT: &str = "Current";
 /// The combined policies are more than a bundle can hold; the former bundle stays.
 pub const REASON_TOO_LARGE: &str = "BundleTooLarge";
 /// An accepted revision can no longer be read by this release; the former bundle stays.
 pub const REASON_REVISION_UNREADABLE: &str = "RevisionUnreadable";
-/// The API server or another system the operator needs did not do what was asked; it is tried again.
-pub const REASON_ERROR: &str = "Error";
 /// The present version was applied past git, by `policy rollback --apply`. Absent otherwise.
 pub const BREAK_GLASS: &str = "BreakGlass";
 /// Somebody applied this version past git.
@@ -44,8 +38,6 @@ pub const BREAK_GLASS_ANNOTATION: &str = "novacrm.io/break-glass";
 
 /// The tenant is suspended: nothing runs, and that is what was asked for.
 pub const REASON_SUSPENDED: &str = "Suspended";
-/// The databases are brought to the wanted release; the former one serves meanwhile.
-pub const REASON_MIGRATING: &str = "Migrating";
 /// The database server does not answer, or not in time.
 pub const REASON_DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
 /// The database server, or its administrator's rights, do not allow what is needed.

@@ -1,7 +1,8 @@
-//! What the three servers share, once: telemetry, mutual TLS with reload, probes and metrics, problem+json,
-//! shutdown. No product logic, and nothing of ours below it.
+//! What the three servers share, once: telemetry, mutual TLS with reload, probes and metrics, problem+json, errors
+//! in words, shutdown. No product logic, and nothing of ours below it.
 
 pub mod admin;
+pub mod error;
 pub mod problem;
 pub mod serve;
 pub mod shutdown;

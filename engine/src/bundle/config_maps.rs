@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::GetParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
+use novacrm_service::error::chain;
 use time::OffsetDateTime;
 
 use super::{BUNDLE_KEY, BundleSource, Observation};
@@ -119,7 +120,7 @@ impl ConfigMaps {
             Ok(watcher::Event::InitDone | watcher::Event::Delete(_)) => Some(self.absent()),
             Ok(watcher::Event::Apply(map)) => Some(self.seen(map)),
             Err(watcher::Error::WatchError(status)) if status.code == GONE => None,
-            Err(error) => Some(self.away(told(&error))),
+            Err(error) => Some(self.away(chain(&error))),
         }
     }
 
@@ -160,7 +161,7 @@ impl BundleSource for ConfigMaps {
         let map = match tokio::time::timeout(TIMEOUT, self.api.get_opt(name)).await {
             Ok(Ok(map)) => map?,
             Ok(Err(error)) => {
-                tracing::warn!(config_map = name, reason = told(&error), "the bundle before cannot be read");
+                tracing::warn!(config_map = name, reason = chain(&error), "the bundle before cannot be read");
                 return None;
             }
             Err(_) => {
@@ -187,24 +188,9 @@ fn beats(api: Api<ConfigMap>, name: String) -> impl Stream<Item = Result<Option<
         let answer = match tokio::time::timeout(TIMEOUT, api.get_metadata_with(&name, &question)).await {
             Ok(Ok(object)) => Ok(object.resource_version()),
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(None),
-            Ok(Err(error)) => Err(told(&error)),
+            Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
         };
         Some((answer, (api, name, ticks)))
     })
-}
-
-/// An error with what caused it, where it does not say so itself.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -137,8 +137,8 @@ pub(super) fn judge(case: Case, policy_namespace: &str, lookup: &dyn Lookup) -> 
             warnings.extend(unknown_server(&tenant.spec, lookup));
             if lookup.tenants_in(namespace).iter().any(|other| other != name) {
                 warnings.push(
-                    "another CrmTenant is in this namespace, and a namespace holds one: none is reconciled \
-                     until one of the two is gone"
+                    "another CrmTenant is in this namespace, and a namespace holds one: the older of the two \
+                     is reconciled, the other is refused"
                         .to_owned(),
                 );
             }

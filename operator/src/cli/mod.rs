@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use novacrm_crds::DEFAULT_POLICY_NAMESPACE;
+use novacrm_service::error::chain;
 use novacrm_service::{shutdown, telemetry};
 
 use crate::admission::Lives;
@@ -297,7 +298,7 @@ fn crds(folder: Option<&Path>) -> Result<u8, Failure> {
 }
 
 fn run_operator(args: RunArgs) -> Result<u8, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(FAILED, crate::cluster::chain(error));
+    let failed = |error: &dyn std::error::Error| Failure::new(FAILED, chain(error));
     let _telemetry = telemetry::init("novacrm-operator").map_err(|error| failed(&error))?;
     novacrm_service::tls::install_provider();
     let webhook = match args.webhook_address.as_str() {

@@ -8,6 +8,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use novacrm_crds::conditions::{BREAK_GLASS_ANNOTATION, REASON_BREAK_GLASS};
 use novacrm_crds::{CompliancePolicy, DEFAULT_POLICY_NAMESPACE};
+use novacrm_service::error::chain;
 
 use super::{Args, DONE, FAILED, Failure, IN_THE_WAY, Output, REFUSED, Subcommand, print};
 use crate::cluster::history::{self, Revision};
@@ -72,13 +73,13 @@ pub(super) struct RollbackArgs {
 
 /// Runs one of the commands against the cluster of the current context.
 pub(super) fn run(command: PolicyCommand) -> Result<u8, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(FAILED, crate::cluster::chain(error));
+    let failed = |error: &dyn std::error::Error| Failure::new(FAILED, chain(error));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
     novacrm_service::tls::install_provider();
     runtime.block_on(async {
         let client = Client::try_default().await.map_err(|error| {
-            Failure::new(IN_THE_WAY, format!("there is no cluster to ask: {}", crate::cluster::chain(&error)))
+            Failure::new(IN_THE_WAY, format!("there is no cluster to ask: {}", chain(&error)))
         })?;
         match command {
             PolicyCommand::History(args) => history(client, &args).await,
@@ -89,7 +90,7 @@ pub(super) fn run(command: PolicyCommand) -> Result<u8, Failure> {
 
 /// The policy and its revisions, newest first.
 async fn look(client: &Client, args: &PolicyArgs) -> Result<(CompliancePolicy, Vec<Revision>), Failure> {
-    let failed = |error: kube::Error| Failure::new(FAILED, crate::cluster::chain(&error));
+    let failed = |error: kube::Error| Failure::new(FAILED, chain(&error));
     let policies: Api<CompliancePolicy> = Api::namespaced(client.clone(), &args.namespace);
     let policy = policies.get_opt(&args.name).await.map_err(failed)?.ok_or_else(|| {
         Failure::new(IN_THE_WAY, format!("there is no CompliancePolicy {}/{}", args.namespace, args.name))
@@ -178,7 +179,7 @@ async fn break_glass(
     manifest: &serde_json::Value,
     version: &str,
 ) -> Result<(), Failure> {
-    let failed = |error: kube::Error| Failure::new(FAILED, crate::cluster::chain(&error));
+    let failed = |error: kube::Error| Failure::new(FAILED, chain(&error));
     let api: Api<CompliancePolicy> = Api::namespaced(client.clone(), &args.policy.namespace);
     let mut manifest = manifest.clone();
     if let Some(metadata) = manifest.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta, Patch, PatchParams};
 use kube::core::ResourceExt;
 use kube::runtime::controller::{Action, Config as ControllerConfig, applier};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -407,19 +407,27 @@ impl Cluster {
     }
 }
 
-/// An error with what caused it.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+/// Writes the status of an object of ours, with a field manager of its own. One that went meanwhile is no failure.
+async fn write_status<K>(
+    client: &Client,
+    manager: &str,
+    (namespace, name): &(String, String),
+    status: &impl Serialize,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+{
+    // The answer is not read: its spec may be what nobody can read.
+    let api: Api<PartialObjectMeta<K>> = Api::namespaced(client.clone(), namespace);
+    let patch = serde_json::json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "status": status,
+    });
+    match api.patch_status(name, &PatchParams::apply(manager).force(), &Patch::Apply(&patch)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other.map(|_| ()).map_err(Error::api("writing the status")),
     }
-    text
 }
 
 /// At most so many bytes, cut between characters.

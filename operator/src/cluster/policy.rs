@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use kube::api::{PartialObjectMeta, Patch, PatchParams};
+use kube::Resource;
 use kube::core::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
-use kube::{Api, Resource};
 use novacrm_crds::compliance_policy::{CompliancePolicyStatus, PolicyProblem};
 use novacrm_crds::conditions::{BREAK_GLASS_ANNOTATION, READY, REASON_ENFORCED, REASON_REVISION_UNREADABLE};
 use novacrm_crds::{CompliancePolicy, CompliancePolicySpec};
@@ -16,7 +15,7 @@ use time::OffsetDateTime;
 
 use super::engines::{PolicyKey, Report};
 use super::watch::Guarded;
-use super::{Cluster, Error, Judged, RESYNC, history};
+use super::{Cluster, Error, Judged, RESYNC, history, write_status};
 use crate::compliance_policy::status::{EngineView, Observation, status};
 use crate::compliance_policy::{build, dereference, validate};
 use crate::problem;
@@ -120,18 +119,18 @@ impl Cluster {
         let outcome = match &object.0 {
             Ok(policy) => {
                 let lookup = Lookup { cluster: self, accepted: accepted.clone() };
-                let dereferenced = dereference::dereference(policy, &lookup);
-                let (policy, deref) = (policy.clone(), dereferenced);
+                let (owned, deref) = (policy.clone(), dereference::dereference(policy, &lookup));
                 // The policy's own tests are work for a processor.
-                tokio::task::spawn_blocking(move || validate::validate(&policy, &deref))
+                tokio::task::spawn_blocking(move || validate::validate(&owned, &deref))
                     .await
                     .unwrap_or_else(|_| Err(vec![defect()]))
+                    .map(|checked| (policy, checked))
             }
             Err(_) => Err(vec![unreadable()]),
         };
         let mut accepted_now = false;
-        let (active, problems) = match (outcome, &object.0) {
-            (Ok(checked), Ok(policy)) => {
+        let (active, problems) = match outcome {
+            Ok((policy, checked)) => {
                 // The history of what is on its way out goes before it.
                 let leaves = policy.metadata.deletion_timestamp.is_some();
                 if !leaves && accepted.as_ref() != Some(&policy.spec) {
@@ -150,8 +149,7 @@ impl Cluster {
                 }
                 (Active::Revision(checked), Vec::new())
             }
-            (Ok(_), Err(_)) => (Active::None, vec![unreadable()]),
-            (Err(problems), _) => (self.last_good(key, accepted), problems),
+            Err(problems) => (self.last_good(key, accepted), problems),
         };
         let judged = Judged { seen, active, problems };
         self.judged.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), judged.clone());
@@ -201,7 +199,7 @@ impl Cluster {
         if before.as_ref() == Some(&now) {
             return Ok(());
         }
-        write_status(&self.client, key, &now).await?;
+        write_status::<CompliancePolicy>(&self.client, STATUS_MANAGER, key, &now).await?;
         self.status_written(object, &now);
         self.measure(key, &now);
         self.tell_policy(object, before.as_ref(), &now).await;
@@ -288,26 +286,6 @@ impl Cluster {
         let note = if refused { words.join("\n") } else { condition.message.clone() };
         let kind = if refused { EventType::Warning } else { EventType::Normal };
         self.event(object, kind, &condition.reason, "Judge", &note).await;
-    }
-}
-
-async fn write_status(
-    client: &kube::Client,
-    (namespace, name): &PolicyKey,
-    status: &CompliancePolicyStatus,
-) -> Result<(), Error> {
-    // The answer is not read: its spec may be what nobody can read.
-    let api: Api<PartialObjectMeta<CompliancePolicy>> = Api::namespaced(client.clone(), namespace);
-    let patch = serde_json::json!({
-        "apiVersion": format!("{}/{}", novacrm_crds::GROUP, novacrm_crds::VERSION),
-        "kind": "CompliancePolicy",
-        "status": status,
-    });
-    let params = PatchParams::apply(STATUS_MANAGER).force();
-    match api.patch_status(name, &params, &Patch::Apply(&patch)).await {
-        // It went while it was looked at.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::api("writing the status")),
     }
 }
 

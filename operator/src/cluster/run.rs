@@ -141,7 +141,7 @@ pub async fn run(client: Client, process: Process, stop: CancellationToken) -> R
             let ended = ended.unwrap_or_else(|error| Err(io::Error::other(error)));
             return Err(ended.err().unwrap_or_else(|| io::Error::other("it ended")).into());
         }
-        ended = &mut webhook, if !stop.is_cancelled() => {
+        ended = &mut webhook => {
             if !stop.is_cancelled() {
                 let ended = ended.unwrap_or_else(|error| Err(io::Error::other(error).into()));
                 return Err(ended.err().unwrap_or_else(|| io::Error::other("it ended").into()).into());

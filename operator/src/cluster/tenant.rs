@@ -14,14 +14,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, ResourceExt};
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
-use kube::{Api, Client, Resource};
+use kube::{Api, Resource};
 use novacrm_crds::CrmTenant;
 use novacrm_crds::conditions::{READY, REASON_MISSING_API};
 use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, DatabaseType};
+use novacrm_service::error::chain;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -30,7 +31,7 @@ use zeroize::Zeroizing;
 use super::apply::{self, Desired};
 use super::rules::Given;
 use super::watch::Guarded;
-use super::{Cluster, Error, RESYNC, chain};
+use super::{Cluster, Error, RESYNC, write_status};
 use crate::crm_tenant::build::{
     Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, is_rolled_out, migration,
     secret_names, serving,
@@ -708,8 +709,7 @@ impl Cluster {
         if before == Some(&now) {
             return Ok(());
         }
-        let (namespace, name) = super::watch::key_of(object);
-        write_status(&self.client, &namespace, &name, &now).await?;
+        write_status::<CrmTenant>(&self.client, STATUS_MANAGER, &super::watch::key_of(object), &now).await?;
         self.status_written(object, &now);
         let ready = |status: &CrmTenantStatus| {
             status.conditions.iter().find(|condition| condition.type_ == READY).cloned()
@@ -729,25 +729,5 @@ impl Cluster {
             self.event(object, kind, &condition.reason, "Reconcile", &note).await;
         }
         Ok(())
-    }
-}
-
-async fn write_status(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    status: &CrmTenantStatus,
-) -> Result<(), Error> {
-    // The answer is not read: its spec may be what nobody can read.
-    let api: Api<PartialObjectMeta<CrmTenant>> = Api::namespaced(client.clone(), namespace);
-    let patch = serde_json::json!({
-        "apiVersion": format!("{}/{}", novacrm_crds::GROUP, novacrm_crds::VERSION),
-        "kind": "CrmTenant",
-        "status": status,
-    });
-    let params = PatchParams::apply(STATUS_MANAGER).force();
-    match api.patch_status(name, &params, &Patch::Apply(&patch)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::api("writing the status")),
     }
 }

@@ -6,7 +6,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use kube::api::DynamicObject;
 use kube::core::{DeserializeGuard, ResourceExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Lookup, ObjectRef, Store};
@@ -130,6 +129,3 @@ where
 pub fn key_of(object: &impl ResourceExt) -> (String, String) {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
-
-/// Objects of any kind.
-pub type Any = DynamicObject;
