@@ -72,34 +72,153 @@ pub enum Find {
     Structure(Structure),
     /// By an expression tried where a literal stands.
     Pattern(Pattern),
+    /// By its shapes and a checksum.
+    Identifier(Identifier),
 }
 
-/// Structures that need more than a regular expression: checksums, registries, parsers.
+/// Structures that need code of their own: registries, parsers, numbering plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Structure {
+    /// Business identifier code of a bank.
+    Bic,
     /// Payment card number.
     Card,
     /// User information of a URL.
     ConnectionString,
+    /// Address of a cryptocurrency.
+    Crypto,
+    /// Date behind a word of birth.
+    DateOfBirth,
     /// E-mail address.
     Email,
+    /// Latitude and longitude.
+    Gps,
     /// International bank account number.
     Iban,
     /// Internet address, version 4 or 6.
     Ip,
-    /// French social security number.
-    Nir,
+    /// Hardware address of a network interface.
+    Mac,
     /// Telephone number.
     Phone,
     /// Private key in PEM armour.
     PrivateKey,
-    /// French company number.
+}
+
+/// A value of fixed length whose shapes and checksum tell it from other numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identifier {
+    /// The forms it is written in: `#` is a digit, `@` a letter, `*` either, other letters and digits are themselves;
+    /// a space is a space, `.`, `-` or `/`, the same throughout; these three are themselves; `~` may be a space or
+    /// nothing. The form without any separator is always one of them.
+    pub shapes: Vec<String>,
+    /// What the symbols must pass; letters that are given at the front, two or more, are a prefix it does not see.
+    #[serde(default)]
+    pub check: Option<Check>,
+    /// What it needs to be believed.
+    #[serde(default)]
+    pub needs: Needs,
+}
+
+/// What an identifier needs beyond its shape and checksum, because other numbers pass them by chance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Needs {
+    /// Nothing: chance rarely passes.
+    #[default]
+    Nothing,
+    /// To be grouped as one of its shapes, or a context word.
+    Grouping,
+    /// A context word.
+    Context,
+}
+
+/// Checksums and structures of identifiers, named after their scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "each is documented where it is computed, in the checksums of the scanner")]
+pub enum Check {
+    AtSocialSecurity,
+    AtVat,
+    BeEnterprise,
+    BeNationalNumber,
+    BgEgn,
+    BgVat,
+    ChAhv,
+    ChUid,
+    CyVat,
+    CzBirthNumber,
+    CzVat,
+    DeHealthInsurance,
+    DeIdCard,
+    DeLanr,
+    DeSocialSecurity,
+    DeTaxId,
+    DkCpr,
+    DkVat,
+    EePersonalCode,
+    EeVat,
+    EsCif,
+    EsNif,
+    EsSocialSecurity,
+    EsVat,
+    FiBusinessId,
+    FiPersonalIdentityCode,
+    GrAfm,
+    GrAmka,
+    HuPersonalId,
+    HuSocialSecurity,
+    HuTaxId,
+    HuVat,
+    IdCardFr,
+    IePps,
+    IeVat,
+    Imei,
+    Iso7064Mod1110,
+    ItFiscalCode,
+    ItVat,
+    Lei,
+    LtVat,
+    LuNationalId,
+    LuVat,
+    Luhn,
+    LvPersonalCode,
+    LvVat,
+    MtVat,
+    Nir,
+    NlBsn,
+    NlVat,
+    PlIdCard,
+    PlNip,
+    PlPassport,
+    PlPesel,
+    PlRegon,
+    PlateFr,
+    PtCitizenCard,
+    PtNif,
+    PtNiss,
+    Rib,
+    RoCnp,
+    RoVat,
+    SeOrganisation,
+    SePersonnummer,
+    SeVat,
+    SiEmso,
+    SiTaxId,
     Siren,
-    /// French establishment number.
     Siret,
-    /// French VAT number.
+    SkVat,
+    TaxNumberFr,
+    UkDrivingLicence,
+    UkNhs,
+    UkNino,
+    UkPlate,
+    UkUtr,
+    UkVat,
     VatFr,
+    Vin,
 }
 
 /// An expression and the literals it is tried at, so that text without the literals costs nothing.

@@ -175,6 +175,58 @@ fn numbers_that_only_look_alike_are_left_alone() {
 }
 
 #[test]
+fn wrong_checksums_and_labelled_numbers_are_left_alone() {
+    for text in [
+        "Dossier 2 61 03 28 878 045 84, ce n'est pas un numéro de sécurité sociale",
+        "SIREN 732 829 321 et SIRET 732 829 320 00075",
+        "IBAN FR76 3000 6000 0112 3456 7890 188",
+        "carte 4111 1111 1111 1112",
+        "SIREN : voir la commande 732829320",
+        "NIF do cliente em falta, encomenda 260750549",
+        "BSN onbekend, bestelnummer 111222333",
+        "Order number 9434765919, tracking 1Z999AA10123456784",
+        "Lot AB123CD, réf. AB123456C",
+        "EAN 3662000000014 puis ISBN 978-2-07-036822-8",
+        "epoch 1700000000, ts=1700000000123",
+        "Quantités : 30 23 38 19 puis 32 13 10 41",
+        "du 01.02.2024 au 03.02.2024, 12:34:56",
+        "trace 4bf92f3577b34da6a3ce929d0e0e4736 span 00f067aa0ba902b7",
+        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "v2.22.27 (build 20241122.3), port 8080",
+    ] {
+        assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn the_nearest_word_decides_what_a_number_is() {
+    // Nine digits that a SIREN, a Portuguese NIF and a Dutch BSN may all have.
+    let number = (100_000_000_u64..1_000_000_000)
+        .map(|number| number.to_string())
+        .find(|number| {
+            ["SIREN", "NIF", "BSN"].iter().all(|word| kinds(&format!("{word} {number}")).len() == 1)
+        })
+        .unwrap();
+    for (text, expected) in [
+        (format!("SIREN {number}"), "SIREN_FR"),
+        (format!("NIF {number}"), "PT_NIF"),
+        (format!("BSN {number}"), "NL_BSN"),
+        (format!("SIREN inconnu, NIF : {number}"), "PT_NIF"),
+        (format!("NIF ? SIREN ? BSN : {number}"), "NL_BSN"),
+    ] {
+        assert_eq!(kinds(&text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_word_announces_a_list_and_not_the_next_field() {
+    assert_eq!(kinds("SIREN : 732829320 et 404833048"), ["SIREN_FR", "SIREN_FR"]);
+    assert_eq!(kinds("SIREN : 732829320, capital social 404833048"), ["SIREN_FR"]);
+    assert_eq!(kinds(r#"{"siren": "732829320", "total": 404833048}"#), ["SIREN_FR"]);
+    assert_eq!(kinds(r#"{"total": 404833048, "siren": "732829320"}"#), ["SIREN_FR"]);
+}
+
+#[test]
 fn a_context_word_raises_the_score() {
     let score = |text| scan(text)[0].score;
     assert!(score("carte 4111111111111111") > score("texte 4111111111111111"));
@@ -331,6 +383,19 @@ fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
         "1.1.1.1 ",
         "::",
         "1::1 ",
+        "1 2 3 4 5 6 7 8 9 ",
+        "AB-12-",
+        "A1 ",
+        "né le 12/",
+        "né ",
+        "iban bic ",
+        "SIREN 732829320 ",
+        "48.8566, ",
+        "00:1b:",
+        "00-1b-",
+        "(0",
+        "+49 ",
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ",
     ] {
         let small = unit.repeat(50_000 / unit.len());
         let large = unit.repeat(400_000 / unit.len());

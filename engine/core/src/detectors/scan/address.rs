@@ -1,4 +1,4 @@
-//! In: an `@` or a `:`. Out: an e-mail address or an address of IP version 6.
+//! In: an `@`, a `:` or two hexadecimal digits. Out: an e-mail address, an address of IP version 6 or of a network card.
 
 use std::net::Ipv6Addr;
 
@@ -102,12 +102,52 @@ impl Scan<'_> {
             || first >> 6 == 0xfe80 >> 6
             || first >> 8 == 0xff
             || address.to_ipv4_mapped().is_some();
-        if is_assigned && token.bytes().any(|byte| byte.is_ascii_digit()) {
+        // Eight groups of mostly four digits are an address of whatever block.
+        let is_whole = !token.contains("::")
+            && token.len() >= 28
+            && token.bytes().any(|byte| byte.is_ascii_alphabetic());
+        if (is_assigned || is_whole) && token.bytes().any(|byte| byte.is_ascii_digit()) {
             self.found(Structure::Ip, start..end, Form::Telling, address.to_string());
         } else if address.is_loopback() {
             self.found(Structure::Ip, start..end, Form::Weak, address.to_string());
         }
         done
+    }
+
+    /// A hardware address (EUI-48) from the first of its pairs, or groups of four as Cisco writes it.
+    pub(super) fn mac(&mut self, at: usize) {
+        let (width, separator) = match byte_at(self.bytes, at + 2) {
+            separator @ (b':' | b'-') => (2, separator),
+            _ if byte_at(self.bytes, at + 4) == b'.' => (4, b'.'),
+            _ => return,
+        };
+        let end = at + 12 + 12 / width - 1;
+        let Some(token) = self.bytes.get(at..end) else { return };
+        let is_address = token.iter().enumerate().all(|(place, byte)| {
+            if place % (width + 1) == width { *byte == separator } else { byte.is_ascii_hexdigit() }
+        });
+        let (before, after) = (byte_before(self.bytes, at), byte_at(self.bytes, end));
+        let goes_on = |byte: u8| check::is_word(byte) || byte == separator && separator != b'.';
+        if !is_address
+            || goes_on(before)
+            || goes_on(after)
+            || (after == b'.' && byte_at(self.bytes, end + 1).is_ascii_hexdigit())
+        {
+            return;
+        }
+        let digits: String = token
+            .iter()
+            .filter(|byte| **byte != separator)
+            .map(|byte| char::from(byte.to_ascii_lowercase()))
+            .collect();
+        // Neither nobody nor everybody; pairs of figures may be a time.
+        let is_special = digits.bytes().all(|digit| digit == b'0' || digit == b'f');
+        let has_letter = digits.bytes().any(|digit| digit.is_ascii_lowercase());
+        if is_special && digits.bytes().all(|digit| digits.starts_with(char::from(digit))) {
+            return;
+        }
+        let form = if has_letter { Form::Telling } else { Form::Weak };
+        self.found(Structure::Mac, at..end, form, digits);
     }
 }
 

@@ -1,4 +1,8 @@
-//! In: where context words stand. Out: whether one stands near a value.
+//! In: where context words stand. Out: whether one stands near a value, and how near.
+//!
+//! A word counts when it ends at most 64 bytes before the value, or starts at most 24 behind it in the same clause.
+//! It does not count when it announces something else: another value stands between it and this one, or a nearer
+//! word says what this one is (a [label](LABELS): an order, an article, a version).
 
 use std::ops::Range;
 
@@ -8,36 +12,305 @@ use super::{byte_at, byte_before};
 const BEFORE: usize = 64;
 /// How far behind it, in bytes.
 const BEHIND: usize = 24;
+/// Longest context word that is looked for, in bytes.
+const MAX_WORD: usize = 64;
+/// How far before a value a label says what it is, in bytes.
+const LABEL: usize = 24;
+/// Digits that are another value rather than the number of a house or of a list.
+const VALUE: usize = 6;
 
-/// Context words by catalogue entry.
-pub(super) struct Contexts {
-    by_entry: Vec<Vec<Range<usize>>>,
+/// What joins the last two of a list.
+const AND: [&str; 14] = ["et", "ou", "and", "or", "und", "oder", "y", "o", "e", "en", "of", "i", "lub", "og"];
+
+/// Words for numbers that are nobody's: when one stands nearer to a value than its context word, it counts instead.
+pub(super) const LABELS: &[&str] = &[
+    // fr
+    "commande",
+    "commandes",
+    "réf",
+    "ref",
+    "référence",
+    "reference",
+    "références",
+    "lot",
+    "colis",
+    "suivi",
+    "facture",
+    "devis",
+    "ticket",
+    "bon de livraison",
+    "avoir n",
+    "quantité",
+    "quantités",
+    "quantite",
+    "montant",
+    "prix",
+    "horodatage",
+    "article",
+    "code article",
+    "produit",
+    "stock",
+    "dossier",
+    "unités",
+    "code-barres",
+    "gencod",
+    "numéro de série",
+    "expédition",
+    "bordereau",
+    "incident",
+    "mandat",
+    "pièce",
+    // en
+    "order",
+    "orders",
+    "order_id",
+    "orderid",
+    "order id",
+    "order number",
+    "invoice",
+    "tracking",
+    "parcel",
+    "shipment",
+    "sku",
+    "ean",
+    "ean13",
+    "gtin",
+    "upc",
+    "isbn",
+    "issn",
+    "quantity",
+    "qty",
+    "amount",
+    "price",
+    "timestamp",
+    "epoch",
+    "ts",
+    "version",
+    "build",
+    "commit",
+    "trace",
+    "trace_id",
+    "item",
+    "product",
+    "batch",
+    "serial",
+    "serial number",
+    "part number",
+    "case",
+    "issue",
+    "job",
+    "request_id",
+    "uuid",
+    "checksum",
+    "offset",
+    "pid",
+    "size",
+    "sequence",
+    "contract",
+    "customer id",
+    "customer number",
+    "account id",
+    "policy number",
+    "user_id",
+    "userid",
+    "customer_id",
+    "order no",
+    // de
+    "bestellung",
+    "bestellnummer",
+    "bestell-nr",
+    "auftrag",
+    "auftragsnummer",
+    "rechnung",
+    "rechnungsnummer",
+    "rechnungs-nr",
+    "sendung",
+    "sendungsnummer",
+    "artikel",
+    "artikelnummer",
+    "artikel-nr",
+    "menge",
+    "betrag",
+    "zeitstempel",
+    "vorgang",
+    "vorgangsnummer",
+    "aktenzeichen",
+    "charge",
+    "seriennummer",
+    "referenz",
+    // es
+    "pedido",
+    "factura",
+    "referencia",
+    "envío",
+    "envio",
+    "seguimiento",
+    "artículo",
+    "articulo",
+    "cantidad",
+    "importe",
+    "lote",
+    "albarán",
+    "albaran",
+    "número de serie",
+    "expediente",
+    "contrato",
+    "número de cliente",
+    // it
+    "ordine",
+    "fattura",
+    "riferimento",
+    "spedizione",
+    "articolo",
+    "quantità",
+    "importo",
+    "lotto",
+    "numero di serie",
+    "pratica",
+    "tracciamento",
+    // nl
+    "bestelling",
+    "bestelnummer",
+    "factuur",
+    "factuurnummer",
+    "referentie",
+    "zending",
+    "aantal",
+    "bedrag",
+    "ordernummer",
+    "partij",
+    "serienummer",
+    // pt
+    "encomenda",
+    "fatura",
+    "referência",
+    "referencia",
+    "artigo",
+    "quantidade",
+    "montante",
+    "número de série",
+    "processo",
+    // pl
+    "zamówienie",
+    "zamówienia",
+    "zamowienie",
+    "faktura",
+    "faktury",
+    "przesyłka",
+    "przesyłki",
+    "ilość",
+    "kwota",
+    "partia",
+    "artykuł",
+    "numer seryjny",
+    "sygnatura",
+];
+
+/// Who a context word speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// The catalogue entry of this index.
+    For(usize),
+    /// A number that is nobody's.
+    Label,
 }
 
-impl Contexts {
-    pub(super) fn new(entries: usize) -> Self {
-        Self { by_entry: vec![Vec::new(); entries] }
+/// Context words of a text.
+pub(super) struct Contexts<'s> {
+    bytes: &'s [u8],
+    words: Vec<(Range<usize>, &'s [Speaks])>,
+}
+
+impl<'s> Contexts<'s> {
+    pub(super) fn new(text: &'s str) -> Self {
+        Self { bytes: text.as_bytes(), words: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, entry: usize, word: Range<usize>) {
-        if let Some(words) = self.by_entry.get_mut(entry) {
-            words.push(word);
-        }
+    pub(super) fn push(&mut self, word: Range<usize>, speaks: &'s [Speaks]) {
+        self.words.push((word, speaks));
     }
 
     pub(super) fn sort(&mut self) {
-        for words in &mut self.by_entry {
-            words.sort_by_key(|word| word.start);
-        }
+        self.words.sort_unstable_by_key(|(word, _)| (word.start, word.end));
     }
 
-    /// Whether a word of the entry ends at most [`BEFORE`] before the value or starts at most [`BEHIND`] after it.
+    /// The places of the words that speak for an entry.
+    pub(super) fn of(&self, entry: usize) -> impl Iterator<Item = Range<usize>> {
+        self.words
+            .iter()
+            .filter(move |(_, speaks)| speaks.contains(&Speaks::For(entry)))
+            .map(|(word, _)| word.clone())
+    }
+
+    /// Whether a word of the entry speaks for a value.
     pub(super) fn near(&self, entry: usize, value: &Range<usize>) -> bool {
-        let Some(words) = self.by_entry.get(entry) else { return false };
-        let first = words.partition_point(|word| word.start < value.start.saturating_sub(2 * BEFORE));
-        words.get(first..).unwrap_or_default().iter().take_while(|word| word.start <= value.end + BEHIND).any(
-            |word| (word.end <= value.start && value.start - word.end <= BEFORE) || word.start >= value.end,
-        )
+        self.distance(entry, value).is_some()
+    }
+
+    /// How many bytes lie between a value and the nearest word that speaks for it as the entry.
+    pub(super) fn distance(&self, entry: usize, value: &Range<usize>) -> Option<usize> {
+        let mut nearest: Option<usize> = None;
+        let mut label = usize::MAX;
+        for (word, speaks) in self.around(value) {
+            let is_own = speaks.contains(&Speaks::For(entry));
+            if word.end <= value.start {
+                let distance = value.start - word.end;
+                if is_own {
+                    if distance <= BEFORE
+                        && nearest.is_none_or(|nearest| distance < nearest)
+                        && self.reaches(word.end, value.start)
+                    {
+                        nearest = Some(distance);
+                    }
+                } else if distance <= LABEL && speaks.contains(&Speaks::Label) {
+                    label = label.min(distance);
+                }
+            } else if is_own && word.start >= value.end {
+                let distance = word.start - value.end;
+                if nearest.is_none_or(|nearest| distance < nearest) && self.belongs_back(value.end, word) {
+                    nearest = Some(distance);
+                }
+            }
+        }
+        nearest.filter(|nearest| *nearest <= label)
+    }
+
+    /// Whether the word nearest before a value labels it as a number that is nobody's.
+    pub(super) fn is_labelled(&self, value: &Range<usize>) -> bool {
+        self.around(value)
+            .take_while(|(word, _)| word.start < value.start)
+            .filter(|(word, _)| word.end <= value.start && value.start - word.end <= LABEL)
+            .any(|(word, speaks)| speaks.contains(&Speaks::Label) && self.reaches(word.end, value.start))
+    }
+
+    fn around(&self, value: &Range<usize>) -> impl Iterator<Item = &(Range<usize>, &'s [Speaks])> {
+        let from = value.start.saturating_sub(BEFORE + MAX_WORD);
+        let first = self.words.partition_point(|(word, _)| word.start < from);
+        let until = value.end + BEHIND;
+        self.words.get(first..).unwrap_or_default().iter().take_while(move |(word, _)| word.start <= until)
+    }
+
+    /// Whether a word that ends at `from` still speaks for what starts at `to`: no other value lies between, unless
+    /// the two are parts of one list.
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        let gap = self.bytes.get(from..to).unwrap_or_default();
+        if gap.iter().filter(|byte| byte.is_ascii_digit()).count() < VALUE {
+            return true;
+        }
+        let last = gap.iter().rposition(u8::is_ascii_digit).unwrap_or(0);
+        let between = gap.get(last + 1..).unwrap_or_default();
+        let is_joint = |byte: &u8| byte.is_ascii_whitespace() || b",;/|&+-".contains(byte);
+        let first = between.iter().position(|byte| !is_joint(byte)).unwrap_or(between.len());
+        let word = between.get(first..).unwrap_or_default().trim_ascii_end();
+        word.is_empty() || AND.iter().any(|and| word.eq_ignore_ascii_case(and.as_bytes()))
+    }
+
+    /// Whether a word behind a value belongs to it: the same clause, and not the name of the next value.
+    fn belongs_back(&self, end: usize, word: &Range<usize>) -> bool {
+        let gap = self.bytes.get(end..word.start).unwrap_or_default();
+        let is_close = !gap.iter().any(|byte| b",;:=|\n\t\"{}[]<>.0123456789".contains(byte));
+        let after = self.bytes.get(word.end..).unwrap_or_default().trim_ascii_start();
+        is_close && !matches!(after.first(), Some(b':' | b'=' | b'"' | b'0'..=b'9'))
     }
 }
 

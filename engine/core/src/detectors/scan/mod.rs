@@ -1,17 +1,23 @@
 //! In: normalised text. Out: what the built-in detectors see in it, overlaps resolved.
 //!
 //! One pass of an Aho-Corasick automaton notes context words and tries the patterns whose literals it meets; one
-//! pass over the bytes leads every digit, `+`, `@`, `:` and pair of letters to the structures that may start
-//! there. Each looks at a bounded window, so the whole is linear in the text.
+//! pass over the words leads those with a digit, and every `+`, `(`, `@`, `:` and `°`, to the structures that may
+//! start there. Each looks at a bounded window, so the whole is linear in the text.
 
 mod address;
 mod bank;
+mod birth;
 mod check;
+mod checksum;
 mod context;
-mod digits;
+mod crypto;
+mod groups;
+mod identifier;
 mod overlap;
 mod pattern;
 mod phone;
+mod place;
+mod plan;
 mod secret;
 
 use std::collections::HashMap;
@@ -21,7 +27,9 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::{Entry, Find, Structure, catalogue};
-use context::Contexts;
+use context::{Contexts, LABELS, Speaks};
+use groups::{Group, Lead, Word};
+use identifier::Identifiers;
 use pattern::Rule;
 
 /// Something a built-in detector sees.
@@ -52,6 +60,18 @@ enum Use {
     Start(Structure),
     /// It makes findings near it likelier, for the entry of this index.
     Context(usize),
+    /// A number behind it is nobody's.
+    Label,
+}
+
+impl Use {
+    fn speaks(&self) -> Option<Speaks> {
+        match self {
+            Self::Context(entry) => Some(Speaks::For(*entry)),
+            Self::Label => Some(Speaks::Label),
+            _ => None,
+        }
+    }
 }
 
 /// The catalogue, compiled.
@@ -62,6 +82,9 @@ struct Scanner {
     literals: AhoCorasick,
     /// By pattern of `literals`: the literal itself and what it is for.
     uses: Vec<(String, Vec<Use>)>,
+    /// By pattern of `literals`: whom it speaks for as a context word.
+    speaks: Vec<Vec<Speaks>>,
+    identifiers: Identifiers,
 }
 
 static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
@@ -81,17 +104,20 @@ impl Scanner {
         let mut uses: Vec<(String, Vec<Use>)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut note = |literal: &str, what: Use| {
-            let place = *places.entry(literal.to_lowercase()).or_insert_with(|| {
-                uses.push((literal.to_lowercase(), Vec::new()));
+            let place = *places.entry(literal.to_ascii_lowercase()).or_insert_with(|| {
+                uses.push((literal.to_ascii_lowercase(), Vec::new()));
                 uses.len() - 1
             });
             if let Some((_, of_literal)) = uses.get_mut(place) {
                 of_literal.push(what);
             }
         };
+        for label in LABELS.iter().flat_map(|label| cases(label)) {
+            note(&label, Use::Label);
+        }
         for (index, entry) in entries.iter().enumerate() {
-            for word in entry.context.values().flatten() {
-                note(word, Use::Context(index));
+            for word in entry.context.values().flatten().flat_map(|word| cases(word)) {
+                note(&word, Use::Context(index));
             }
             match &entry.find {
                 Find::Structure(structure) => {
@@ -108,13 +134,16 @@ impl Scanner {
                     }
                     rules.push(Rule::new(index, pattern)?);
                 }
+                Find::Identifier(_) => {}
             }
         }
         let literals = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .kind(Some(AhoCorasickKind::DFA))
             .build(uses.iter().map(|(literal, _)| literal))?;
-        Ok(Self { entries, rules, structures, literals, uses })
+        let speaks = uses.iter().map(|(_, uses)| uses.iter().filter_map(Use::speaks).collect()).collect();
+        let identifiers = Identifiers::new(&entries);
+        Ok(Self { entries, rules, structures, literals, uses, speaks, identifiers })
     }
 
     fn scan(&'static self, text: &str) -> Vec<Found> {
@@ -122,20 +151,25 @@ impl Scanner {
             scanner: self,
             text,
             bytes: text.as_bytes(),
-            contexts: Contexts::new(self.entries.len()),
+            contexts: Contexts::new(text),
             found: Vec::new(),
+            groups: Vec::new(),
+            phone_end: 0,
+            position_end: 0,
         };
         let mut starts = Vec::new();
         for literal in self.literals.find_overlapping_iter(text) {
             let range = literal.range();
-            let Some((_, uses)) = self.uses.get(literal.pattern().as_usize()) else { continue };
+            let pattern = literal.pattern().as_usize();
+            let (Some((_, uses)), Some(speaks)) = (self.uses.get(pattern), self.speaks.get(pattern)) else {
+                continue;
+            };
+            if !speaks.is_empty() && context::is_word(scan.bytes, &range) {
+                scan.contexts.push(range.clone(), speaks);
+            }
             for of_literal in uses {
                 match of_literal {
-                    Use::Context(entry) => {
-                        if context::is_word(scan.bytes, &range) {
-                            scan.contexts.push(*entry, range.clone());
-                        }
-                    }
+                    Use::Context(_) | Use::Label => {}
                     Use::Anchor(rule) => starts.push((range.start, Start::Rule(*rule))),
                     Use::Start(structure) => starts.push((range.start, Start::Structure(*structure))),
                 }
@@ -146,7 +180,9 @@ impl Scanner {
         starts.dedup();
         scan.contexts.sort();
         scan.literals(&starts);
-        scan.bytes();
+        scan.words();
+        scan.births();
+        scan.bank_codes();
         overlap::resolve(scan.found)
     }
 }
@@ -163,8 +199,14 @@ struct Scan<'t> {
     scanner: &'static Scanner,
     text: &'t str,
     bytes: &'t [u8],
-    contexts: Contexts,
+    contexts: Contexts<'t>,
     found: Vec<Found>,
+    /// The chain being read; kept for its memory.
+    groups: Vec<Group>,
+    /// Where the last telephone number ends.
+    phone_end: usize,
+    /// Where the last position on the Earth ends.
+    position_end: usize,
 }
 
 impl Scan<'_> {
@@ -198,22 +240,33 @@ impl Scan<'_> {
         }
     }
 
-    fn bytes(&mut self) {
+    /// Reads the words with digits, and what other structures start with.
+    fn words(&mut self) {
         let mut at = 0;
         let mut before = 0;
         let mut address_done = 0;
+        let mut lead = Lead::default();
         while let Some(&byte) = self.bytes.get(at) {
             match byte {
-                b'0'..=b'9' if !check::is_word(before) => {
-                    let end = self.digits(at);
-                    before = byte_at(self.bytes, end.saturating_sub(1));
-                    at = end;
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' if !check::is_word(before) => {
+                    let word = Word::at(self.bytes, at);
+                    if matches!(byte_at(self.bytes, word.end), b':' | b'-' | b'.') {
+                        self.mac(at);
+                    }
+                    if word.has_digit() {
+                        at = self.chain(word, &lead);
+                        lead.clear();
+                    } else {
+                        lead.push(word);
+                        at = word.end;
+                    }
+                    before = byte_before(self.bytes, at);
                     continue;
                 }
                 b'+' => self.international_phone(at),
+                b'(' => self.bracketed_phone(at),
                 b'@' => self.email(at),
                 b':' if at >= address_done => address_done = self.ip_v6(at, address_done),
-                b'A'..=b'Z' | b'a'..=b'z' if !check::is_word(before) => self.bank(at),
                 _ => {}
             }
             before = byte;
@@ -239,7 +292,14 @@ impl Scan<'_> {
             best = score.context;
         }
         if best > 0.0 {
-            self.found.push(Found { entry, range, score: best, value });
+            self.push_scored(index, range, best, value);
+        }
+    }
+
+    /// Notes a finding whose score is settled.
+    fn push_scored(&mut self, index: usize, range: Range<usize>, score: f64, value: String) {
+        if let Some(entry) = self.scanner.entries.get(index) {
+            self.found.push(Found { entry, range, score, value });
         }
     }
 
@@ -251,6 +311,21 @@ impl Scan<'_> {
     fn slice(&self, range: &Range<usize>) -> &str {
         self.text.get(range.clone()).unwrap_or_default()
     }
+}
+
+/// A word in the cases that the automaton tells apart, which folds ASCII letters only.
+fn cases(word: &str) -> Vec<String> {
+    let lower = word.to_lowercase();
+    if lower.is_ascii() {
+        return vec![lower];
+    }
+    let mut rest = lower.chars();
+    let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
+    let mut cases = vec![format!("{first}{}", rest.as_str()), lower.to_uppercase(), lower];
+    cases.iter_mut().for_each(|case| case.make_ascii_lowercase());
+    cases.sort();
+    cases.dedup();
+    cases
 }
 
 /// The byte at a place; 0, which is part of no value, beyond the end.
