@@ -12,7 +12,7 @@ use std::io::{BufRead, BufWriter, Write, stdin, stdout};
 
 use novacrm_engine_core::FingerprintKey;
 use novacrm_engine_core::detectors::{DetectorSet, catalogue};
-use novacrm_engine_core::text::NormalizedText;
+use novacrm_engine_core::text::Readings;
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let record: Value = serde_json::from_str(&line?)?;
         let text = record.get("text").and_then(Value::as_str).unwrap_or_default();
         let findings: Vec<Value> = set
-            .scan(&NormalizedText::new(text), &key)
+            .scan(&Readings::new(text), &key)
             .iter()
             .filter(|finding| finding.score >= least)
             .map(|finding| {

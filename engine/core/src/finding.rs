@@ -32,7 +32,7 @@ pub struct Finding {
 }
 
 /// First 16 bytes of HMAC-SHA-256 (RFC 2104) over type, a zero byte and the normalised value.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 16]);
 
 impl fmt::Display for Fingerprint {

@@ -25,6 +25,23 @@
 //! a card number inside an IBAN); of two equal spans the higher score stays, then the lower id. Findings that
 //! overlap otherwise all stay; [`transform`](crate::transform) replaces their union.
 //!
+//! # Readings
+//! Detectors see every reading of a text ([`Readings`](crate::text::Readings)): the whole of it, normalised, and
+//! windows in which an encoding or another disguise was undone. What is found in a window counts when it touches
+//! what was undone there and has the least score that the layer asks for; layers that join what stood apart also
+//! refuse what words alone tell (names, addresses). Its span is that of the text as sent, to whole escape sequences;
+//! behind an opaque layer (base64, hexadecimal) it is the whole token. Then, over the spans in the text as sent:
+//!
+//! 1. what is found in a transparent window and what is found in the plain text are resolved together, by the rule
+//!    above; of one value that both see with one span, the fingerprint is that of the value as it reads;
+//! 2. a plain finding that starts or ends within an escape sequence is misread, and gives way to a finding of the
+//!    same detector that overlaps it where the sequence was undone;
+//! 3. findings behind an opaque layer neither hide nor are hidden, since they are only parts of their span: one is
+//!    dropped only when the same detector found at least as much, as surely, in the plain text, or found the same
+//!    value in the same token by another way.
+//!
+//! A text in which nothing is undone has the findings of its plain reading and no others.
+//!
 //! All built-in detectors always run, and the set a policy asked for is chosen from what is left. So what one
 //! detector finds never depends on which others are enabled, and combining policies cannot hide a finding. For
 //! the same reason custom detectors neither hide built-in findings nor each other's.

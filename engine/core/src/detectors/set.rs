@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::pattern::{PatternError, compile_pattern};
 use super::{catalogue, scan};
-use crate::text::NormalizedText;
+use crate::text::Readings;
 use crate::{Finding, FingerprintKey};
 
 /// Why a set of detectors was refused.
@@ -106,9 +106,10 @@ impl DetectorSet {
         Ok(Self { built_in: enabled, custom })
     }
 
-    /// What the detectors of this set find, by start, then end, then detector.
+    /// What the detectors of this set find in any reading of a text, by start, then end, then detector.
     #[must_use]
-    pub fn scan(&self, text: &NormalizedText<'_>, key: &FingerprintKey) -> Vec<Finding> {
+    pub fn scan(&self, readings: &Readings<'_>, key: &FingerprintKey) -> Vec<Finding> {
+        let text = readings.primary();
         let finding =
             |id: &Arc<str>, kind: &Arc<str>, range: Range<usize>, score: f64, value: &str| Finding {
                 detector: Arc::clone(id),
@@ -119,7 +120,7 @@ impl DetectorSet {
             };
         let mut findings = Vec::new();
         if !self.built_in.is_empty() {
-            for found in scan::built_in(text.as_str()) {
+            for found in scan::built_in(readings) {
                 let entry = found.entry;
                 if self.built_in.contains(&entry.id) {
                     findings.push(finding(&entry.id, &entry.kind, found.range, found.score, &found.value));
@@ -131,8 +132,17 @@ impl DetectorSet {
                 let value = text.as_str().get(range.clone()).unwrap_or_default();
                 findings.push(finding(&custom.id, &custom.kind, range, custom.score, value));
             }
+            for reading in readings.further().filter(|reading| custom.score >= reading.least_score()) {
+                for range in custom.matches(reading.as_str()) {
+                    let Some(sighting) = readings.sighting(reading, range.clone()) else { continue };
+                    let value = reading.as_str().get(range).unwrap_or_default();
+                    findings.push(finding(&custom.id, &custom.kind, sighting.range, custom.score, value));
+                }
+            }
         }
-        findings.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.detector.cmp(&b.detector)));
+        findings
+            .sort_by(|a, b| (a.span, &a.detector, a.fingerprint).cmp(&(b.span, &b.detector, b.fingerprint)));
+        findings.dedup();
         findings
     }
 }

@@ -5,7 +5,7 @@ use novacrm_crds::compliance_policy::CustomDetector;
 use proptest::prelude::*;
 
 use super::*;
-use crate::text::NormalizedText;
+use crate::text::Readings;
 use crate::{Finding, FingerprintKey, Span};
 
 fn key() -> FingerprintKey {
@@ -17,7 +17,7 @@ fn all() -> DetectorSet {
 }
 
 fn scan(text: &str) -> Vec<Finding> {
-    all().scan(&NormalizedText::new(text), &key())
+    all().scan(&Readings::new(text), &key())
 }
 
 /// Types of what counts at the usual threshold, in the order of the text.
@@ -129,7 +129,7 @@ fn a_wrong_set_says_what_is_wrong() {
 #[test]
 fn a_custom_detector_is_narrowed_by_its_value_group() {
     let set = DetectorSet::compile([], &[custom("custom.dossier", r"dossier (?P<value>[0-9]{6})")]).unwrap();
-    let findings = set.scan(&NormalizedText::new("été : dossier 123456, dossier 42"), &key());
+    let findings = set.scan(&Readings::new("été : dossier 123456, dossier 42"), &key());
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].span, &*findings[0].kind), (Span { start: 14, end: 20 }, "DOSSIER"));
 }
@@ -137,7 +137,7 @@ fn a_custom_detector_is_narrowed_by_its_value_group() {
 #[test]
 fn a_custom_detector_hides_nothing() {
     let set = DetectorSet::compile(["pii.*"], &[custom("custom.all", "(?s).+")]).unwrap();
-    let findings = set.scan(&NormalizedText::new("écrire à a.b@example.com"), &key());
+    let findings = set.scan(&Readings::new("écrire à a.b@example.com"), &key());
     assert!(findings.iter().any(|finding| &*finding.kind == "EMAIL"));
 }
 
@@ -259,9 +259,8 @@ fn a_disguised_value_has_the_span_and_the_fingerprint_of_the_plain_one() {
 
 #[test]
 fn fingerprints_differ_by_value_and_by_key() {
-    let email = |name: &str, key| {
-        all().scan(&NormalizedText::new(&format!("{name}@example.com")), &key)[0].fingerprint
-    };
+    let email =
+        |name: &str, key| all().scan(&Readings::new(&format!("{name}@example.com")), &key)[0].fingerprint;
     assert_eq!(email("Anne", key()), email("anne", key()));
     assert_ne!(email("anne", key()), email("jean", key()));
     assert_ne!(email("anne", key()), email("anne", FingerprintKey::new([8; 32])));
@@ -324,7 +323,7 @@ proptest! {
     ) {
         let values = values();
         let text = chosen.iter().map(|at| values[*at].1.as_str()).collect::<Vec<_>>().join(" ");
-        let text = NormalizedText::new(&text);
+        let text = Readings::new(&text);
         let ids: Vec<_> = catalogue().iter().map(|entry| &*entry.id).collect();
         let few = DetectorSet::compile(enabled.iter().map(|at| ids[*at]), &[]).unwrap().scan(&text, &key());
         let many = all().scan(&text, &key());
@@ -336,7 +335,7 @@ proptest! {
 fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
     let set = all();
     let cost = |text: &str| {
-        let text = NormalizedText::new(text);
+        let text = Readings::new(text);
         let start = Instant::now();
         std::hint::black_box(set.scan(&text, &key()));
         start.elapsed()

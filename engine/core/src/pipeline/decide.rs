@@ -15,7 +15,7 @@ use crate::policy::compile::{
 use crate::policy::lattice::Effect;
 use crate::policy::{CompiledPolicy, ExceptionInfo};
 use crate::risk::{Contribution, combine};
-use crate::text::NormalizedText;
+use crate::text::Readings;
 use crate::transform::{self, Edit};
 use crate::{Finding, FingerprintKey, Span};
 
@@ -239,7 +239,7 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, key: Option<&FingerprintKey
     }
     let mut raw: Vec<(Finding, usize, DetectorIndex)> = Vec::new();
     if let Some(key) = key {
-        let text = NormalizedText::new(text);
+        let text = Readings::new(text);
         if let Some(set) = built_in.set() {
             for finding in set.scan(&text, key) {
                 let Some(place) = built_in.index_of(&finding.detector) else { continue };
@@ -257,7 +257,9 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, key: Option<&FingerprintKey
         }
     }
     raw.sort_by(|(a, ..), (b, ..)| {
-        (a.span, &a.detector, &a.kind).cmp(&(b.span, &b.detector, &b.kind)).then(a.score.total_cmp(&b.score))
+        (a.span, &a.detector, &a.kind, a.fingerprint)
+            .cmp(&(b.span, &b.detector, &b.kind, b.fingerprint))
+            .then(a.score.total_cmp(&b.score))
     });
     let mut seen = Seen {
         findings: Vec::with_capacity(raw.len()),

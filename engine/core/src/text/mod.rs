@@ -15,7 +15,13 @@
 //! ASCII is left alone and costs one scan. For other text the map holds one entry per *change*, not per
 //! character, so an accented text of any length costs little more than its copy.
 
+//!
+//! What has more than one reading (an escape sequence, base64, spelled digits …) is not touched there; [`Readings`]
+//! adds what it may read as.
+
 mod fold;
+mod layers;
+mod readings;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -25,6 +31,8 @@ use unicode_normalization::char::canonical_combining_class;
 
 use crate::Span;
 use fold::Fold;
+
+pub use readings::{Reading, Readings, Sighting};
 
 /// Combining marks that are normalised with their base character; the limit is that of the Stream-Safe Text
 /// Format (Unicode Standard Annex #15, section 13). It bounds the work on absurd stacks of marks.
@@ -86,29 +94,9 @@ impl<'t> NormalizedText<'t> {
     pub fn span(&self, bytes: Range<usize>) -> Span {
         let end = bytes.end.min(self.text.len());
         let start = bytes.start.min(end);
-        let first = self.code_point(self.original_start(start));
-        let last = if end == start { first } else { self.code_point(self.original_end(end)) };
+        let first = self.code_point(original_start(&self.changes, start));
+        let last = if end == start { first } else { self.code_point(original_end(&self.changes, end)) };
         Span { start: first, end: last.max(first) }
-    }
-
-    /// Byte of the original at which the character that holds byte `at` of the normalised text starts.
-    fn original_start(&self, at: usize) -> usize {
-        let before = self.changes.partition_point(|change| change.normalized.start <= at);
-        match before.checked_sub(1).and_then(|last| self.changes.get(last)) {
-            Some(change) if at < change.normalized.end => change.original.start,
-            Some(change) => change.original.end + (at - change.normalized.end),
-            None => at,
-        }
-    }
-
-    /// Byte of the original at which the character that holds the byte before `at` ends.
-    fn original_end(&self, at: usize) -> usize {
-        let before = self.changes.partition_point(|change| change.normalized.start < at);
-        match before.checked_sub(1).and_then(|last| self.changes.get(last)) {
-            Some(change) if at <= change.normalized.end => change.original.end,
-            Some(change) => change.original.end + (at - change.normalized.end),
-            None => at,
-        }
     }
 
     /// Code points of the original before a byte of it.
@@ -117,6 +105,26 @@ impl<'t> NormalizedText<'t> {
         let Some(before) = self.code_points.get(block) else { return byte };
         let bytes = self.original.as_bytes().get(block * BLOCK..byte).unwrap_or_default();
         before + bytes.iter().filter(|byte| is_char_start(**byte)).count()
+    }
+}
+
+/// Byte of the original at which what byte `at` of the other text stands for starts.
+fn original_start(changes: &[Change], at: usize) -> usize {
+    let before = changes.partition_point(|change| change.normalized.start <= at);
+    match before.checked_sub(1).and_then(|last| changes.get(last)) {
+        Some(change) if at < change.normalized.end => change.original.start,
+        Some(change) => change.original.end + (at - change.normalized.end),
+        None => at,
+    }
+}
+
+/// Byte of the original at which what the byte before `at` of the other text stands for ends.
+fn original_end(changes: &[Change], at: usize) -> usize {
+    let before = changes.partition_point(|change| change.normalized.start < at);
+    match before.checked_sub(1).and_then(|last| changes.get(last)) {
+        Some(change) if at <= change.normalized.end => change.original.end,
+        Some(change) => change.original.end + (at - change.normalized.end),
+        None => at,
     }
 }
 

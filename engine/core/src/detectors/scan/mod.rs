@@ -27,6 +27,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::{Entry, Find, Structure, catalogue};
+use crate::text::Readings;
 use context::{Contexts, LABELS, Speaks};
 use groups::{Group, Lead, Word};
 use identifier::Identifiers;
@@ -41,6 +42,8 @@ pub(super) struct Found {
     pub(super) score: f64,
     /// The value without what its type ignores: what fingerprints are made of.
     pub(super) value: String,
+    /// It was found in a further reading.
+    is_undone: bool,
 }
 
 /// How telling the form of a value is.
@@ -92,9 +95,32 @@ static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
     Scanner::new(catalogue().iter().collect()).expect("the patterns of the catalogue compile")
 });
 
-/// What the built-in detectors see, by start.
-pub(super) fn built_in(text: &str) -> Vec<Found> {
-    SCANNER.scan(text)
+/// What the built-in detectors see in all readings, in bytes of the primary one, by start.
+pub(super) fn built_in(readings: &Readings<'_>) -> Vec<Found> {
+    let primary = SCANNER.scan(readings.primary().as_str());
+    let (mut undone, mut opaque) = (Vec::new(), Vec::new());
+    for reading in readings.further() {
+        for found in SCANNER.scan(reading.as_str()) {
+            if found.score < reading.least_score()
+                || (!reading.keeps_words() && is_told_by_words(found.entry))
+            {
+                continue;
+            }
+            let Some(sighting) = readings.sighting(reading, found.range.clone()) else { continue };
+            let list = if sighting.is_opaque { &mut opaque } else { &mut undone };
+            list.push(Found { range: sighting.range, is_undone: true, ..found });
+        }
+    }
+    if undone.is_empty() && opaque.is_empty() {
+        return primary;
+    }
+    overlap::join(readings, primary, undone, opaque)
+}
+
+/// Whether words rather than the form of a value tell what it is. Where layers join what stood apart, words are
+/// chance.
+fn is_told_by_words(entry: &Entry) -> bool {
+    matches!(&*entry.kind, "PERSON" | "ADDRESS" | "DATE_OF_BIRTH")
 }
 
 impl Scanner {
@@ -299,7 +325,7 @@ impl Scan<'_> {
     /// Notes a finding whose score is settled.
     fn push_scored(&mut self, index: usize, range: Range<usize>, score: f64, value: String) {
         if let Some(entry) = self.scanner.entries.get(index) {
-            self.found.push(Found { entry, range, score, value });
+            self.found.push(Found { entry, range, score, value, is_undone: false });
         }
     }
 
