@@ -74,18 +74,26 @@ pub enum Find {
     Pattern(Pattern),
     /// By its shapes and a checksum.
     Identifier(Identifier),
+    /// By the name of whom it belongs to, in the key that it is assigned to.
+    Assigned(Assigned),
 }
 
 /// Structures that need code of their own: registries, parsers, numbering plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Structure {
+    /// Value of an `Authorization` header.
+    Authorization,
     /// Business identifier code of a bank.
     Bic,
     /// Payment card number.
     Card,
+    /// Credentials given to a command: `curl -u`, `docker login -p`, `sshpass -p`.
+    CommandLine,
     /// User information of a URL.
     ConnectionString,
+    /// Random value behind a key that says it is a secret.
+    Credential,
     /// Address of a cryptocurrency.
     Crypto,
     /// Date behind a word of birth.
@@ -98,8 +106,12 @@ pub enum Structure {
     Iban,
     /// Internet address, version 4 or 6.
     Ip,
+    /// Value of a Kubernetes `Secret`.
+    KubernetesSecret,
     /// Hardware address of a network interface.
     Mac,
+    /// Password behind a key or in a sentence.
+    Password,
     /// Telephone number.
     Phone,
     /// Private key in PEM armour.
@@ -227,14 +239,41 @@ pub enum Check {
 pub struct Pattern {
     /// Literals a match starts with, at least three bytes each.
     pub anchors: Vec<String>,
+    /// Bytes of the match before the literal, for a value whose mark stands inside it.
+    #[serde(default)]
+    pub lead: usize,
     /// Whether the anchors are found in any case (the expression says for itself whether it ignores case).
     #[serde(default)]
     pub ignore_case: bool,
+    /// Whether a match that stands alone, neither assigned nor quoted nor in a URL, is of a weak form: the value is
+    /// public in some of its uses.
+    #[serde(default)]
+    pub needs_company: bool,
     /// The expression, anchored at the literal. A group named `value` narrows the finding.
     pub regex: String,
     /// Least Shannon entropy of the value, in bits per character; below it, it is a placeholder.
     #[serde(default)]
     pub min_entropy: f64,
+    /// What else the value must pass.
+    #[serde(default)]
+    pub validator: Option<Validator>,
+}
+
+/// A value without a mark of its own, known by the key it is assigned to: `travisci_token: '…'`, `TRAVIS_TOKEN := "…"`,
+/// JSON, YAML, XML, headers, command lines. Code knows what an assignment looks like; the entry says whose it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Assigned {
+    /// Names of the vendor or product in the key, at least three bytes each, in any case.
+    pub keywords: Vec<String>,
+    /// The expression of the value.
+    pub value: String,
+    /// Whether any key with the name will do; otherwise the key is the name alone, or says that it holds a secret.
+    #[serde(default)]
+    pub any_key: bool,
+    /// Least Shannon entropy of the value, in bits per character; a part of what its length allows when absent.
+    #[serde(default)]
+    pub min_entropy: Option<f64>,
     /// What else the value must pass.
     #[serde(default)]
     pub validator: Option<Validator>,
@@ -246,8 +285,17 @@ pub struct Pattern {
 pub enum Validator {
     /// CRC-32 in the last six characters, in base 62; a wrong one lowers the score.
     GithubChecksum,
-    /// The header decodes to a JSON object that names an algorithm.
+    /// CRC-32 of what precedes the last `_`, little-endian in the eight hexadecimal digits behind it; a wrong one
+    /// lowers the score.
+    GrafanaChecksum,
+    /// It decodes from base64 to a value whose header decodes to a JSON object.
+    JwtBase64,
+    /// The header decodes to a JSON object that names an algorithm other than `none`.
     JwtHeader,
+    /// The header decodes to a JSON object that names the algorithm `none`.
+    JwtUnsigned,
+    /// At least two digits and two letters occur behind the mark.
+    LettersAndDigits,
     /// Upper and lower case letters and digits all occur.
     MixedAlphabet,
 }

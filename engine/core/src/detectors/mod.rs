@@ -56,8 +56,8 @@ use novacrm_crds::Bilingual;
 
 pub use catalogue::{Catalogue, catalogue};
 pub use entry::{
-    Category, Check, Entry, Example, Examples, Find, Identifier, Needs, Pattern, Score, Source, Structure,
-    Validator,
+    Assigned, Category, Check, Entry, Example, Examples, Find, Identifier, Needs, Pattern, Score, Source,
+    Structure, Validator,
 };
 pub use pattern::{MAX_COMPILED_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, PatternError, compile_pattern};
 pub use set::{DetectorError, DetectorSet};

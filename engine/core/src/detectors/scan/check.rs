@@ -89,16 +89,19 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     {
         return true;
     }
-    let mut run = 0;
-    let mut last = None;
-    for c in lower.chars() {
-        run = if last == Some(c) { run + 1 } else { 1 };
-        last = Some(c);
-        if run >= 6 {
+    // A long run that makes up a good part; zero bytes in base64 make shorter ones. Or most of the alphabet.
+    let (mut run, mut longest, mut climb) = (0, 0, 0);
+    let mut last = 0;
+    for byte in lower.bytes() {
+        run = if byte == last { run + 1 } else { 1 };
+        longest = longest.max(run);
+        climb = if byte.is_ascii_lowercase() && byte == last.wrapping_add(1) { climb + 1 } else { 1 };
+        if climb >= 20 {
             return true;
         }
+        last = byte;
     }
-    false
+    longest >= 6 && longest * 4 >= lower.len()
 }
 
 /// Whether a byte is part of a word: an ASCII letter, digit or underscore.

@@ -5,6 +5,7 @@
 //! start there. Each looks at a bounded window, so the whole is linear in the text.
 
 mod address;
+mod assignment;
 mod bank;
 mod birth;
 mod check;
@@ -13,12 +14,15 @@ mod context;
 mod crypto;
 mod groups;
 mod identifier;
+mod keyed;
 mod overlap;
 mod pattern;
 mod phone;
 mod place;
 mod plan;
+mod plausible;
 mod secret;
+mod shape;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -28,9 +32,11 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::{Entry, Find, Structure, catalogue};
 use crate::text::Readings;
+use assignment::Assignment;
 use context::{Contexts, LABELS, Speaks};
 use groups::{Group, Lead, Word};
 use identifier::Identifiers;
+use keyed::{KeyedRule, Known};
 use pattern::Rule;
 
 /// Something a built-in detector sees.
@@ -46,6 +52,9 @@ pub(super) struct Found {
     is_undone: bool,
 }
 
+/// A mark at the start of a value that is not longer than this, in bytes, says little about whose it is.
+const LEAST_MARK: usize = 3;
+
 /// How telling the form of a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -59,6 +68,12 @@ enum Form {
 enum Use {
     /// A pattern is tried where it stands.
     Anchor(usize),
+    /// A vendor's value is looked for behind a key with it.
+    Name(usize),
+    /// It is the name of a vendor whose values have a mark.
+    Vendor,
+    /// A credential or a password is looked for behind a key with it.
+    Noun,
     /// A structure starts with it.
     Start(Structure),
     /// It makes findings near it likelier, for the entry of this index.
@@ -81,6 +96,7 @@ impl Use {
 struct Scanner {
     entries: Vec<&'static Entry>,
     rules: Vec<Rule>,
+    keyed: Vec<KeyedRule>,
     structures: HashMap<Structure, usize>,
     literals: AhoCorasick,
     /// By pattern of `literals`: the literal itself and what it is for.
@@ -121,11 +137,16 @@ pub(super) fn built_in(readings: &Readings<'_>) -> Vec<Found> {
 /// chance.
 fn is_told_by_words(entry: &Entry) -> bool {
     matches!(&*entry.kind, "PERSON" | "ADDRESS" | "DATE_OF_BIRTH")
+        || matches!(
+            entry.find,
+            Find::Assigned(_) | Find::Structure(Structure::Credential | Structure::Password)
+        )
 }
 
 impl Scanner {
     fn new(entries: Vec<&'static Entry>) -> Result<Self, Box<dyn std::error::Error>> {
         let mut rules = Vec::new();
+        let mut keyed = Vec::new();
         let mut structures = HashMap::new();
         let mut uses: Vec<(String, Vec<Use>)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -149,7 +170,19 @@ impl Scanner {
                 Find::Structure(structure) => {
                     structures.insert(*structure, index);
                     match structure {
+                        Structure::Authorization => note("authorization", Use::Start(*structure)),
+                        Structure::CommandLine => {
+                            for command in ["curl", "docker login", "sshpass"] {
+                                note(command, Use::Start(*structure));
+                            }
+                        }
                         Structure::ConnectionString => note("://", Use::Start(*structure)),
+                        Structure::Credential => {
+                            for noun in keyed::KEPT.iter().flat_map(|noun| cases(noun)) {
+                                note(&noun, Use::Noun);
+                            }
+                        }
+                        Structure::KubernetesSecret => note("kind:", Use::Start(*structure)),
                         Structure::PrivateKey => note("-----BEGIN ", Use::Start(*structure)),
                         _ => {}
                     }
@@ -158,9 +191,18 @@ impl Scanner {
                     for anchor in &pattern.anchors {
                         note(anchor, Use::Anchor(rules.len()));
                     }
+                    if let Some(vendor) = keyed::vendor(entry) {
+                        note(vendor, Use::Vendor);
+                    }
                     rules.push(Rule::new(index, pattern)?);
                 }
                 Find::Identifier(_) => {}
+                Find::Assigned(assigned) => {
+                    for keyword in &assigned.keywords {
+                        note(keyword, Use::Name(keyed.len()));
+                    }
+                    keyed.push(KeyedRule::new(index, assigned)?);
+                }
             }
         }
         let literals = AhoCorasick::builder()
@@ -169,7 +211,7 @@ impl Scanner {
             .build(uses.iter().map(|(literal, _)| literal))?;
         let speaks = uses.iter().map(|(_, uses)| uses.iter().filter_map(Use::speaks).collect()).collect();
         let identifiers = Identifiers::new(&entries);
-        Ok(Self { entries, rules, structures, literals, uses, speaks, identifiers })
+        Ok(Self { entries, rules, keyed, structures, literals, uses, speaks, identifiers })
     }
 
     fn scan(&'static self, text: &str) -> Vec<Found> {
@@ -182,6 +224,10 @@ impl Scanner {
             groups: Vec::new(),
             phone_end: 0,
             position_end: 0,
+            assigned: None,
+            kept_done: usize::MAX,
+            command_done: 0,
+            object_done: 0,
         };
         let mut starts = Vec::new();
         for literal in self.literals.find_overlapping_iter(text) {
@@ -196,8 +242,13 @@ impl Scanner {
             for of_literal in uses {
                 match of_literal {
                     Use::Context(_) | Use::Label => {}
-                    Use::Anchor(rule) => starts.push((range.start, Start::Rule(*rule))),
-                    Use::Start(structure) => starts.push((range.start, Start::Structure(*structure))),
+                    Use::Anchor(rule) => starts.push((range.start, Start::Rule(*rule, range.end))),
+                    Use::Name(rule) => starts.push((range.start, Start::Name(*rule, range.end))),
+                    Use::Vendor => starts.push((range.start, Start::Vendor(range.end))),
+                    Use::Noun => starts.push((range.start, Start::Noun(range.end))),
+                    Use::Start(structure) => {
+                        starts.push((range.start, Start::Structure(*structure, range.end)))
+                    }
                 }
             }
         }
@@ -213,11 +264,14 @@ impl Scanner {
     }
 }
 
-/// What starts where a literal stands.
+/// What starts where a literal stands, with where the literal ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
-    Rule(usize),
-    Structure(Structure),
+    Rule(usize, usize),
+    Name(usize, usize),
+    Vendor(usize),
+    Noun(usize),
+    Structure(Structure, usize),
 }
 
 /// One text being scanned.
@@ -233,35 +287,64 @@ struct Scan<'t> {
     phone_end: usize,
     /// Where the last position on the Earth ends.
     position_end: usize,
+    /// The last word of a key that was read, and what is assigned to it.
+    assigned: Option<(Range<usize>, Option<Assignment>)>,
+    /// Where the value starts that was last judged as a credential or a password.
+    kept_done: usize,
+    /// Where the last command that was read for credentials ends.
+    command_done: usize,
+    /// Where the last Kubernetes object that was read ends.
+    object_done: usize,
 }
 
 impl Scan<'_> {
     fn literals(&mut self, starts: &[(usize, Start)]) {
+        let scanner = self.scanner;
         // A rule goes on behind what it matched last, whether it was accepted or not.
-        let mut done = vec![0; self.scanner.rules.len()];
+        let mut done = vec![0; scanner.rules.len()];
         let mut key_done = 0;
+        let mut known = Known::default();
         for &(at, start) in starts {
             match start {
-                Start::Rule(index) => {
-                    let (Some(rule), Some(done)) = (self.scanner.rules.get(index), done.get_mut(index))
-                    else {
+                Start::Rule(index, end) => {
+                    let (Some(rule), Some(done)) = (scanner.rules.get(index), done.get_mut(index)) else {
                         continue;
                     };
+                    if end - at > LEAST_MARK {
+                        known.unmet.push(at);
+                    }
                     if at < *done {
                         continue;
                     }
                     let Some(matched) = rule.try_at(self.text, at) else { continue };
                     *done = matched.end;
-                    if let Some((range, verified)) = matched.value {
+                    if let Some((range, form, verified)) = matched.value {
                         let value = self.slice(&range).to_owned();
-                        self.push(rule.entry, range, Form::Telling, verified, value);
+                        known.found.push(range.start);
+                        self.push(rule.entry, range, form, verified, value);
                     }
                 }
-                Start::Structure(Structure::ConnectionString) => self.connection_string(at),
-                Start::Structure(Structure::PrivateKey) if at >= key_done => {
+                Start::Name(index, end) => {
+                    if let Some(rule) = scanner.keyed.get(index) {
+                        self.keyed(rule, &(at..end), &mut known);
+                    }
+                }
+                Start::Vendor(end) => self.marked(&(at..end), &mut known),
+                Start::Structure(Structure::Authorization, end) => self.authorization(&(at..end)),
+                Start::Structure(Structure::CommandLine, _) => self.command_line(at),
+                Start::Structure(Structure::ConnectionString, _) => self.connection_string(at),
+                Start::Structure(Structure::KubernetesSecret, _) => self.kubernetes_secret(at),
+                Start::Structure(Structure::PrivateKey, _) if at >= key_done => {
                     key_done = self.private_key(at).unwrap_or(at);
                 }
-                Start::Structure(_) => {}
+                Start::Structure(..) | Start::Noun(_) => {}
+            }
+        }
+        known.found.sort_unstable();
+        known.unmet.sort_unstable();
+        for &(at, start) in starts {
+            if let Start::Noun(end) = start {
+                self.kept(&(at..end), &known);
             }
         }
     }

@@ -6,8 +6,8 @@ use super::{Form, Scan, Structure, byte_at, byte_before, check};
 const MAX_AUTHORITY: usize = 512;
 /// Longest key that is read, in bytes: beyond a 16,384-bit RSA key in PEM.
 const MAX_KEY: usize = 16_384;
-/// Fewest base64 characters of a key; an Ed25519 key in PKCS #8 has 64.
-const MIN_KEY: usize = 40;
+/// Fewest base64 characters of a key: an Ed25519 key in PKCS #8 has 64, and half of one is telling enough.
+const MIN_KEY: usize = 32;
 
 impl Scan<'_> {
     /// The password in `scheme://user:password@host` (RFC 3986, section 3.2.1), from the `://` at `at`.
