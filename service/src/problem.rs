@@ -232,16 +232,19 @@ impl Problem {
         )
     }
 
-    fn render(self, english: bool, instance: String, trace_id: String) -> Response {
+    /// The body, for an answer that had begun when it happened.
+    #[must_use]
+    pub fn into_body(self, asked: &Asked) -> ProblemBody {
         let content = *self.0;
-        let body = ProblemBody {
+        let english = asked.english;
+        ProblemBody {
             r#type: format!("{TYPE_BASE}{}", content.code),
             title: content.title.pick(english),
             status: content.status.as_u16(),
             detail: content.detail.map(|detail| detail.pick(english)),
-            instance,
+            instance: asked.instance.clone(),
             code: content.code,
-            trace_id,
+            trace_id: asked.trace_id.clone(),
             errors: content
                 .errors
                 .into_iter()
@@ -252,15 +255,28 @@ impl Problem {
                 })
                 .collect(),
             members: content.members,
-        };
-        let mut response = (content.status, axum::Json(body)).into_response();
+        }
+    }
+
+    fn render(mut self, asked: &Asked) -> Response {
+        let (status, english) = (self.0.status, asked.english);
+        let own = std::mem::take(&mut self.0.headers);
+        let mut response = (status, axum::Json(self.into_body(asked))).into_response();
         let headers = response.headers_mut();
-        headers.extend(content.headers);
+        headers.extend(own);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(if english { "en" } else { "fr" }));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// What a problem needs to know of its request. Handlers find it as `Extension<Asked>`.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    english: bool,
+    instance: String,
+    trace_id: String,
 }
 
 impl IntoResponse for Problem {
@@ -512,7 +528,7 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
 }
 
-async fn handle(State(pipeline): State<Pipeline>, request: Request, next: Next) -> Response {
+async fn handle(State(pipeline): State<Pipeline>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = method_label(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
@@ -520,13 +536,14 @@ async fn handle(State(pipeline): State<Pipeline>, request: Request, next: Next) 
         tracing::info_span!("request", method, route, trace_id)
     });
     let english = prefers_english(request.headers());
-    let path = request.uri().path().to_owned();
+    let instance = instance(&route, request.uri().path());
+    let asked = Asked { english, instance, trace_id: trace_id.clone() };
+    request.extensions_mut().insert(asked.clone());
 
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let instance = instance(&route, &path);
         let allow = response.headers_mut().remove(header::ALLOW);
-        response = problem.render(english, instance, trace_id.clone());
+        response = problem.render(&asked);
         if let Some(allow) = allow {
             response.headers_mut().insert(header::ALLOW, allow);
         }
