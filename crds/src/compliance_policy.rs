@@ -366,6 +366,8 @@ pub enum UseCaseClass {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.keepLast) || self.type == 'mask'").message("keepLast belongs to an action of type mask").field_path(".keepLast"))]
+#[x_kube(validation = Rule::new("self.type == 'tokenize' || !(has(self.form) || has(self.scope) || has(self.preserveFormat))").message("form, scope and preserveFormat belong to an action of type tokenize").field_path(".form"))]
+#[x_kube(validation = Rule::new("!has(self.preserveFormat) || !self.preserveFormat || !has(self.form) || self.form == 'token'").message("only a token can keep the format of what it stands for").field_path(".preserveFormat"))]
 #[x_kube(validation = Rule::new("has(self.approvers) == (self.type == 'requireApproval')").message("approvers belong to an action of type requireApproval, which needs them").field_path(".approvers"))]
 pub struct Action {
     /// The kind of action.
@@ -374,13 +376,25 @@ pub struct Action {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4))]
     pub keep_last: Option<u8>,
+    /// What `tokenize` puts in the place of a finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<TokenForm>,
+    /// Within what `tokenize` replaces equal values alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<TokenScope>,
+    /// Whether a token looks like what it stands for, digit for digit, where the type of the finding has such a form
+    /// (CARD, IBAN, NIR_FR, PHONE, SIREN_FR, SIRET_FR); false when absent, and only where all rules ask for it. The
+    /// checksum of such a token is always wrong, so that nothing takes it for a real number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preserve_format: Option<bool>,
     /// Roles that may release the text; the union of all rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 64)))]
     pub approvers: Option<Vec<String>>,
 }
 
-/// The kinds of action, loosest first: `block` > `requireApproval` > `redact` > `mask` > `flag` > `allow`.
+/// The kinds of action, loosest first: `block` > `requireApproval` > `redact` > `tokenize` > `mask` > `flag` >
+/// `allow`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -393,12 +407,44 @@ pub enum ActionType {
     Flag,
     /// The findings are replaced by `*`, but for the last characters.
     Mask,
+    /// The findings are replaced by a token, hash or pseudonym, as in `[IBAN:k7f3…]`: equal ones by equal ones.
+    Tokenize,
     /// The findings are replaced by their type, as in `[IBAN]`.
     Redact,
     /// The text is withheld until a person of one of the roles releases it.
     RequireApproval,
     /// The text is refused.
     Block,
+}
+
+/// What stands in the place of a tokenized finding, `token` when absent. Of several rules the one that can be traced
+/// back least wins, so `pseudonym` over `hash` over `token`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenForm {
+    /// The value itself, encrypted under a key of the scope: `POST /v1/restore` puts it back.
+    #[default]
+    Token,
+    /// 64 bits of a keyed hash. Nothing leads back to the value.
+    Hash,
+    /// A short name of 40 bits, by keyed hash. Nothing leads back to the value.
+    Pseudonym,
+}
+
+/// Within what equal values are replaced alike, `document` when absent. Of several rules `document` wins over
+/// `tenant`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum TokenScope {
+    /// All texts of the tenant.
+    Tenant,
+    /// One document, which the caller names, such as a conversation; one text when it names none.
+    #[default]
+    Document,
 }
 
 /// A waiver of rules of the same policy until a moment. While it lasts the rules do not act on the requests it covers:
@@ -505,7 +551,8 @@ pub struct Expect {
     #[serde(default)]
     #[schemars(length(max = 256), inner(length(min = 1, max = 64)))]
     pub rules: Vec<String>,
-    /// The text that may leave, when the test cares.
+    /// The text that may leave, when the test cares. Keys have no part in tests, so `…` stands for what follows the
+    /// type in a token, hash or pseudonym (`[IBAN:…]`), and `0` for each digit of a token that keeps the format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub output: Option<String>,

@@ -158,6 +158,8 @@ fn every_rule_says_what_it_asks_for() {
         "spec: spec.version must grow whenever the spec changes",
         "spec.exceptions[]: an exception must be approved by somebody else than who asked for it",
         "spec.rules[].action: keepLast belongs to an action of type mask",
+        "spec.rules[].action: form, scope and preserveFormat belong to an action of type tokenize",
+        "spec.rules[].action: only a token can keep the format of what it stands for",
         "spec.rules[].when.any[].all[]: exactly one of finding, field and useCase must be set",
         "spec.database: managed must be set exactly when type is managed",
         "spec.database: cloudNativePg must be set exactly when type is cloudNativePg",

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use novacrm_engine_core::FingerprintKey;
+use novacrm_engine_core::pipeline;
 use novacrm_engine_core::record::commitment::CommitmentKey;
 use novacrm_engine_core::record::log::{CheckpointError, CheckpointKey, CheckpointVerifier, origin};
+use novacrm_engine_core::transform::TokenKey;
 use zeroize::Zeroizing;
 
 use crate::audit::reply::ReplyKey;
@@ -18,8 +20,8 @@ pub const PUBLIC_KEY_FILE: &str = "audit-public.key";
 /// All keys of an engine.
 #[derive(Debug)]
 pub struct Keys {
-    /// For fingerprints of findings.
-    pub fingerprint: FingerprintKey,
+    /// For fingerprints of findings and for tokens.
+    pub decision: pipeline::Keys,
     /// For commitments to people.
     pub commitment: CommitmentKey,
     /// For kept answers.
@@ -69,7 +71,10 @@ impl Keys {
             return Err(KeyError::Pair(public));
         }
         Ok(Self {
-            fingerprint: FingerprintKey::new(*symmetric(dir, "fingerprint.key")?),
+            decision: pipeline::Keys {
+                fingerprint: FingerprintKey::new(*symmetric(dir, "fingerprint.key")?),
+                token: TokenKey::new(*symmetric(dir, "tokenization.key")?),
+            },
             commitment: CommitmentKey::new(*symmetric(dir, "commitment.key")?),
             reply: ReplyKey::new(&symmetric(dir, "reply.key")?),
             signing: Arc::new(signing),

@@ -25,6 +25,7 @@ enum ActionLabel {
     allow,
     flag,
     mask,
+    tokenize,
     redact,
     require_approval,
     block,
@@ -90,6 +91,7 @@ pub struct Metrics {
     decisions: Family<ActionLabels, Counter>,
     uninspected: Family<ReasonLabels, Counter>,
     findings: Counter,
+    restored: Counter,
     analysis: Histogram,
     commits: Histogram,
     batch: Histogram,
@@ -106,6 +108,7 @@ impl Metrics {
             decisions: Family::default(),
             uninspected: Family::default(),
             findings: Counter::default(),
+            restored: Counter::default(),
             analysis: Histogram::new(exponential_buckets(0.000_05, 2.0, 16)),
             commits: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
@@ -119,6 +122,7 @@ impl Metrics {
             metrics.uninspected.clone(),
         );
         registry.register("engine_findings", "Findings in recorded decisions", metrics.findings.clone());
+        registry.register("engine_restored_tokens", "Tokens restored, as recorded", metrics.restored.clone());
         registry.register("engine_analysis_seconds", "Time to inspect and decide", metrics.analysis.clone());
         registry.register(
             "engine_audit_commit_seconds",
@@ -146,6 +150,7 @@ impl Metrics {
             Action::Allow => ActionLabel::allow,
             Action::Flag => ActionLabel::flag,
             Action::Mask => ActionLabel::mask,
+            Action::Tokenize => ActionLabel::tokenize,
             Action::Redact => ActionLabel::redact,
             Action::RequireApproval => ActionLabel::require_approval,
             Action::Block => ActionLabel::block,
@@ -161,6 +166,13 @@ impl Metrics {
             };
             self.uninspected.get_or_create(&ReasonLabels { reason }).inc();
         }
+    }
+}
+
+impl Metrics {
+    /// Tokens were restored and that was recorded.
+    pub fn restored(&self, tokens: u64) {
+        self.restored.inc_by(tokens);
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Assessment {
     pub owner_id: Uuid,
     /// When.
     pub created_at: OffsetDateTime,
-    /// What the engine answered. As stored it has no `output` and no fingerprints.
+    /// What the engine answered. As stored it has no `output`, no tokens and no fingerprints.
     pub verdict: wire::AnalyzeResponse,
 }
 
@@ -114,6 +114,7 @@ async fn assess(
             Locale::Fr => wire::Locale::Fr,
             Locale::En => wire::Locale::En,
         },
+        document: None,
         request_id: Some(run),
         minimum_sequence: None,
     };
@@ -129,6 +130,7 @@ async fn assess(
     let once =
         once::keep(services, Some(key), &reply)?.ok_or(ServiceError::Internal("a reply without a key"))?;
     assessment.verdict.output = None;
+    assessment.verdict.tokens.clear();
     for finding in &mut assessment.verdict.findings {
         finding.fingerprint.clear();
     }

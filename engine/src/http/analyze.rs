@@ -38,33 +38,35 @@ pub(super) async fn analyze(
 ) -> Result<Json<AnalyzeResponse>, Problem> {
     validate(&request)?;
     let in_force = engine.in_force()?;
-    if let Some(minimum) = request.minimum_sequence.filter(|minimum| *minimum > in_force.bundle.sequence()) {
-        return Err(behind(minimum, in_force.bundle.sequence()));
-    }
+    not_behind(request.minimum_sequence, &in_force)?;
     // A request with an id is recognised by its fields; the order they were sent in is without meaning.
     let fields = match request.request_id {
         Some(_) => serde_json::to_vec(&request).map_err(internal)?,
         None => Vec::new(),
     };
+    let id = Uuid::now_v7();
+    // A text that belongs to no document is one of its own.
+    let document: Arc<str> = request.document.clone().unwrap_or_else(|| id.to_string()).into();
     let request = Arc::new(request);
     let started = Instant::now();
     // One moment for the decision, its answer and its record: none shows an exception that had ended by then.
     let decided_at = OffsetDateTime::now_utc();
-    let decision = decide(&engine, &in_force, &request, decided_at).await;
+    let decision = decide(&engine, &in_force, &request, &document, decided_at).await;
     let took = started.elapsed();
 
-    let id = Uuid::now_v7();
-    let (entry, salts) = record::of(
+    let head = record::Head {
         id,
-        decided_at,
-        &engine.tenant,
-        &request,
-        &decision,
-        &in_force.bundle,
-        &engine.keys.commitment,
-    );
+        recorded_at: decided_at,
+        tenant: &engine.tenant,
+        request: &request,
+        text_length: request.text.chars().count(),
+        part: None,
+        bundle: &in_force.bundle,
+        key: &engine.keys.commitment,
+    };
+    let (entry, salts) = record::of(head, &decision, &decision.findings, None);
     let encoded = entry.encode().map_err(internal)?;
-    let response = convert::response(id, decided_at, decision, &in_force.bundle);
+    let response = convert::response(id, decided_at, decision, &document, &in_force.bundle);
     let reply = match request.request_id {
         None => None,
         Some(request_id) => {
@@ -92,9 +94,11 @@ async fn decide(
     engine: &Engine,
     in_force: &Arc<InForce>,
     request: &Arc<AnalyzeRequest>,
+    document: &Arc<str>,
     now: OffsetDateTime,
 ) -> Decision {
-    let uninspected = |why| pipeline::uninspected(&in_force.bundle, &convert::request(request, now), why);
+    let uninspected =
+        |why| pipeline::uninspected(&in_force.bundle, &convert::request(request, document, now), why);
     if request.text.len() > MAX_TEXT_BYTES {
         return uninspected(pipeline::Uninspected::TooLarge);
     }
@@ -102,14 +106,15 @@ async fn decide(
     let inspecting = async {
         let permit = Arc::clone(&engine.inspections).acquire_owned().await.ok()?;
         let (in_force, request, keys) = (Arc::clone(in_force), Arc::clone(request), Arc::clone(&engine.keys));
+        let document = Arc::clone(document);
         let inspection = tokio::task::spawn_blocking(move || {
             // An inspection that overruns its time keeps its place, so that many of them cannot pile up.
             let _permit = permit;
-            let asked = convert::request(&request, now);
+            let asked = convert::request(&request, &document, now);
             if stale {
-                pipeline::analyze_stale(&in_force.bundle, &asked, &keys.fingerprint)
+                pipeline::analyze_stale(&in_force.bundle, &asked, &keys.decision)
             } else {
-                pipeline::analyze(&in_force.bundle, &asked, &keys.fingerprint)
+                pipeline::analyze(&in_force.bundle, &asked, &keys.decision)
             }
         });
         inspection.await.ok()
@@ -150,6 +155,15 @@ async fn replay(engine: &Engine, request_id: Uuid, fields: &[u8]) -> Result<Anal
     }
 }
 
+/// Refuses a caller who knows newer rules than these.
+pub(super) fn not_behind(minimum: Option<u64>, in_force: &InForce) -> Result<(), Problem> {
+    let sequence = in_force.bundle.sequence();
+    match minimum {
+        Some(minimum) if minimum > sequence => Err(behind(minimum, sequence)),
+        _ => Ok(()),
+    }
+}
+
 fn behind(minimum: u64, sequence: u64) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
@@ -166,7 +180,7 @@ fn behind(minimum: u64, sequence: u64) -> Problem {
     .retry_after(1)
 }
 
-fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {
+pub(super) fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {
     let mut problem = None;
     let mut blame = |pointer: &str, fr: &'static str, en: &'static str| {
         let before = problem.take().unwrap_or_else(Problem::validation);
@@ -190,6 +204,7 @@ fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {
     let references = [
         ("/actor/id", request.actor.as_ref().map(|actor| actor.id.as_str())),
         ("/subject", request.subject.as_deref()),
+        ("/document", request.document.as_deref()),
     ];
     for (pointer, reference) in references {
         if reference.is_some_and(|reference| reference.is_empty() || reference.len() > MAX_REFERENCE) {
@@ -199,7 +214,7 @@ fn validate(request: &AnalyzeRequest) -> Result<(), Problem> {
     problem.map_or(Ok(()), Err)
 }
 
-fn internal(error: impl std::fmt::Display) -> Problem {
+pub(super) fn internal(error: impl std::fmt::Display) -> Problem {
     tracing::error!(%error, "a request could not be handled");
     Problem::internal()
 }

@@ -5,12 +5,18 @@ use novacrm_crds::crm_tenant as tenant;
 use novacrm_engine_core::bundle::{CompiledBundle, RegisteredUse};
 use novacrm_engine_core::policy::law::{Citation, cite};
 use novacrm_engine_core::policy::{CompiledPolicy, ExceptionInfo};
+use novacrm_engine_core::transform::{ListedToken, Restored};
 use novacrm_engine_core::{pipeline, risk};
 use novacrm_engine_wire as wire;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-pub(super) fn request(request: &wire::AnalyzeRequest, now: OffsetDateTime) -> pipeline::Request<'_> {
+/// `document` is what the request calls it, or a name of its own for this text.
+pub(super) fn request<'r>(
+    request: &'r wire::AnalyzeRequest,
+    document: &'r str,
+    now: OffsetDateTime,
+) -> pipeline::Request<'r> {
     pipeline::Request {
         text: &request.text,
         surface: match request.surface {
@@ -25,6 +31,7 @@ pub(super) fn request(request: &wire::AnalyzeRequest, now: OffsetDateTime) -> pi
             wire::Locale::Fr => tenant::Locale::Fr,
             wire::Locale::En => tenant::Locale::En,
         },
+        document,
         now,
     }
 }
@@ -33,16 +40,20 @@ pub(super) fn response(
     record_id: Uuid,
     decided_at: OffsetDateTime,
     decision: pipeline::Decision,
+    document: &str,
     bundle: &CompiledBundle,
 ) -> wire::AnalyzeResponse {
+    let has_tokens = decision.findings.iter().any(|one| one.form == Some(policy::TokenForm::Token));
     wire::AnalyzeResponse {
         record_id,
         decided_at,
         action: action(decision.action),
         approvers: decision.approvers,
         risk: wire::Risk { score: decision.risk.score, level: risk_level(decision.risk.level) },
-        findings: decision.findings.into_iter().map(finding).collect(),
+        findings: decision.findings.iter().map(finding).collect(),
         output: decision.output,
+        document: has_tokens.then(|| document.to_owned()),
+        tokens: decision.tokens.into_iter().map(listed).collect(),
         rules: decision.matched.iter().map(matched).collect(),
         waived: decision.waived.iter().map(waived).collect(),
         shadow: decision.shadow.iter().map(matched).collect(),
@@ -113,8 +124,8 @@ fn rule_view(rule: &novacrm_engine_core::bundle::RuleInfo) -> wire::RuleView {
     }
 }
 
-fn finding(decided: pipeline::DecidedFinding) -> wire::Finding {
-    let found = decided.finding;
+pub(super) fn finding(decided: &pipeline::DecidedFinding) -> wire::Finding {
+    let found = &decided.finding;
     wire::Finding {
         r#type: found.kind.to_string(),
         detector: found.detector.to_string(),
@@ -122,6 +133,7 @@ fn finding(decided: pipeline::DecidedFinding) -> wire::Finding {
         end: found.span.end,
         score: found.score,
         action: action(decided.action),
+        form: decided.form.map(form),
         fingerprint: found.fingerprint.to_string(),
     }
 }
@@ -190,10 +202,39 @@ pub(super) fn action(action: policy::ActionType) -> wire::Action {
         policy::ActionType::Allow => wire::Action::Allow,
         policy::ActionType::Flag => wire::Action::Flag,
         policy::ActionType::Mask => wire::Action::Mask,
+        policy::ActionType::Tokenize => wire::Action::Tokenize,
         policy::ActionType::Redact => wire::Action::Redact,
         policy::ActionType::RequireApproval => wire::Action::RequireApproval,
         policy::ActionType::Block => wire::Action::Block,
     }
+}
+
+pub(super) fn form(form: policy::TokenForm) -> wire::TokenForm {
+    match form {
+        policy::TokenForm::Token => wire::TokenForm::Token,
+        policy::TokenForm::Hash => wire::TokenForm::Hash,
+        policy::TokenForm::Pseudonym => wire::TokenForm::Pseudonym,
+    }
+}
+
+pub(super) fn listed(token: ListedToken) -> wire::ListedToken {
+    let scope = match token.scope {
+        policy::TokenScope::Tenant => wire::TokenScope::Tenant,
+        policy::TokenScope::Document => wire::TokenScope::Document,
+    };
+    wire::ListedToken { r#type: token.kind, token: token.token, scope }
+}
+
+pub(super) fn unlisted(token: &wire::ListedToken) -> ListedToken {
+    let scope = match token.scope {
+        wire::TokenScope::Tenant => policy::TokenScope::Tenant,
+        wire::TokenScope::Document => policy::TokenScope::Document,
+    };
+    ListedToken { kind: token.r#type.clone(), token: token.token.clone(), scope }
+}
+
+pub(super) fn restored(restored: &Restored) -> wire::Restored {
+    wire::Restored { counts: restored.counts.clone(), foreign: restored.foreign }
 }
 
 pub(super) fn severity(severity: policy::Severity) -> wire::Severity {

@@ -89,7 +89,7 @@ impl Tenant {
     pub fn new(pool: PgPool) -> Self {
         install_provider();
         let keys = tempfile::tempdir().unwrap();
-        for name in ["fingerprint.key", "commitment.key", "reply.key"] {
+        for name in ["fingerprint.key", "commitment.key", "reply.key", "tokenization.key"] {
             let key = [uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat();
             std::fs::write(keys.path().join(name), BASE64_STANDARD.encode(key)).unwrap();
         }

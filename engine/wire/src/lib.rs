@@ -5,12 +5,20 @@
 //! they do not know. Times are RFC 3339 in UTC, identifiers UUIDv7, spans Unicode code points over the text as
 //! sent with an exclusive end.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Longest text that is inspected, in bytes of UTF-8. Longer texts follow the strictest `failureMode` in force.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+
+/// Most tokens that keep a format that a request may name.
+pub const MAX_LISTED_TOKENS: usize = 256;
+
+/// Longest line of a request to `POST /v1/stream`, in bytes.
+pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Longest identifier of a use of AI, a purpose or a role, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
@@ -50,6 +58,11 @@ pub struct AnalyzeRequest {
     /// Language of the person who asks.
     #[serde(default)]
     pub locale: Locale,
+    /// The document that the text belongs to, as an opaque reference of the caller's, such as that of a conversation:
+    /// what is tokenized with the scope `document` is replaced alike within it, and restored only under its name. Each
+    /// text is a document of its own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// The caller's identifier for this request (UUIDv7). The same id with the same body is answered from its
     /// record; with another body it is refused (409).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,12 +133,52 @@ pub enum Action {
     Flag,
     /// Findings are replaced by `*`, but for the last characters.
     Mask,
+    /// Findings are replaced by a token, hash or pseudonym, equal ones alike.
+    Tokenize,
     /// Findings are replaced by their type.
     Redact,
     /// It is withheld until a person of one of the approver roles releases it.
     RequireApproval,
     /// It is refused.
     Block,
+}
+
+/// What stands in the place of a tokenized finding, the one that can be traced back furthest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum TokenForm {
+    /// The value, encrypted: `POST /v1/restore` puts it back. What is longer than 256 bytes is redacted.
+    Token,
+    /// 64 bits of a keyed hash.
+    Hash,
+    /// A short name of 40 bits, by keyed hash.
+    Pseudonym,
+}
+
+/// Within what equal values are replaced alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum TokenScope {
+    /// All texts of the tenant.
+    Tenant,
+    /// One document.
+    Document,
+}
+
+/// A token that keeps the format of its value. Nothing tells it from any other number, so it is restored only where the
+/// request names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ListedToken {
+    /// Type of what it stands for, such as `CARD`.
+    pub r#type: String,
+    /// As it stands in the text.
+    pub token: String,
+    /// Where it counts.
+    pub scope: TokenScope,
 }
 
 /// How grave a matched rule is, lowest first.
@@ -161,9 +214,16 @@ pub struct AnalyzeResponse {
     pub risk: Risk,
     /// What was found, in the order of the text.
     pub findings: Vec<Finding>,
-    /// The text that may leave: as sent, masked or redacted; absent when it is withheld or refused.
+    /// The text that may leave: as sent, or with what was found masked, tokenized or redacted; absent when it is withheld
+    /// or refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// The document that tokens in the output belong to, when there are some: `POST /v1/restore` needs its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// The tokens in the output that keep the format of what they stand for, at most 256, for `POST /v1/restore`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<ListedToken>,
     /// The rules that matched, strictest first.
     pub rules: Vec<MatchedRule>,
     /// Rules that matched and did not act, since an exception waives them.
@@ -182,6 +242,152 @@ pub struct AnalyzeResponse {
     pub uninspected: Option<Uninspected>,
     /// The rules in force when it was decided.
     pub bundle: BundleReference,
+}
+
+/// `POST /v1/restore`: a text with tokens of this tenant, such as a model's answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreRequest {
+    /// The text, of at most 1 MiB.
+    pub text: String,
+    /// The document whose tokens are to be restored beside those of the tenant, by the name it had when they were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Tokens that keep the format of what they stand for, as they were answered; at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<ListedToken>,
+    /// Identifier of a registered use of AI, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<String>,
+    /// Purpose the caller declares, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// Who is to read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// Whom the text is about, as an opaque reference of the caller's; kept in the record as a salted commitment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Language of the person who is to read it.
+    #[serde(default)]
+    pub locale: Locale,
+    /// The least bundle sequence the caller accepts; an engine that is behind answers 409.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_sequence: Option<u64>,
+}
+
+/// The answer to `POST /v1/restore`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreResponse {
+    /// Identifier of the audit record, which is durable before this answer is sent.
+    pub record_id: Uuid,
+    /// When it was restored.
+    #[serde(with = "time::serde::rfc3339")]
+    pub restored_at: OffsetDateTime,
+    /// The text, with what the tokens stand for.
+    pub text: String,
+    /// What was restored in it.
+    pub restored: Restored,
+}
+
+/// What was restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Restored {
+    /// How many tokens of each type.
+    pub counts: BTreeMap<String, u64>,
+    /// How many tokens of this tenant were left as they are, since they are those of another document.
+    pub foreign: u64,
+}
+
+/// The first line of a request to `POST /v1/stream`; every further one is a [`StreamPiece`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamStart {
+    /// Where the text comes from or goes to; a model's answer when absent.
+    #[serde(default = "prompt_output")]
+    pub surface: Surface,
+    /// Identifier of a registered use of AI. Absent or unknown: the use counts as unregistered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_case: Option<String>,
+    /// Purpose the caller declares; that of the registered use when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// Whom the text is about, as an opaque reference of the caller's; kept in the record as a salted commitment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Language of the person who asks.
+    #[serde(default)]
+    pub locale: Locale,
+    /// The document that the text belongs to, as in [`AnalyzeRequest::document`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Whether tokens of the document and of the tenant that were in the text as it came are restored in what leaves.
+    #[serde(default)]
+    pub restore: bool,
+    /// Tokens to be restored that keep the format of what they stand for, as they were answered; at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<ListedToken>,
+    /// The least bundle sequence the caller accepts; an engine that is behind answers 409.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_sequence: Option<u64>,
+}
+
+fn prompt_output() -> Surface {
+    Surface::PromptOutput
+}
+
+/// A piece of the text, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamPiece {
+    /// The piece.
+    pub text: String,
+}
+
+/// A line of the answer to `POST /v1/stream`: parts, and at the end either `end` or `problem`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum StreamLine {
+    /// A part of the text that may leave.
+    Part(StreamPart),
+    /// What was decided on all of it; without `output` and `tokens`, since its parts have left. Its record is that of the
+    /// last part.
+    End(Box<AnalyzeResponse>),
+    /// The stream broke off: nothing more leaves. A problem as in RFC 9457.
+    Problem(serde_json::Value),
+}
+
+/// A part of a text that may leave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamPart {
+    /// Identifier of the audit record, which is durable before the part is sent.
+    pub record_id: Uuid,
+    /// Number of the part, from 1.
+    pub number: u64,
+    /// First code point of the part in the text as it came, from 0.
+    pub start: usize,
+    /// One past its last code point.
+    pub end: usize,
+    /// The strictest action of all rules that have matched so far.
+    pub action: Action,
+    /// What leaves: as it came, or with what was found masked, tokenized or redacted, and restored where that was asked
+    /// for. A token at its end may leave with the next part.
+    pub text: String,
+    /// What was found in the part.
+    pub findings: Vec<Finding>,
+    /// The tokens in the part that keep the format of what they stand for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<ListedToken>,
 }
 
 /// Why a text was not inspected.
@@ -241,6 +447,9 @@ pub struct Finding {
     pub score: f64,
     /// What happened to it.
     pub action: Action,
+    /// What it is replaced by, when it is tokenized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<TokenForm>,
     /// HMAC-SHA-256 of the normalised value under the tenant's key (first 16 bytes, hex): the same value has the
     /// same fingerprint, and only within the tenant.
     pub fingerprint: String,

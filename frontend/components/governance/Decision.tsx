@@ -24,6 +24,7 @@ const ACTIONS: Record<Action, { tone: Tone; icon: IconName }> = {
   allow: { tone: 'ok', icon: 'check' },
   flag: { tone: 'info', icon: 'flag' },
   mask: { tone: 'violet', icon: 'mask' },
+  tokenize: { tone: 'violet', icon: 'token' },
   redact: { tone: 'violet', icon: 'redact' },
   require_approval: { tone: 'warn', icon: 'hand' },
   block: { tone: 'danger', icon: 'block' },

@@ -81,7 +81,7 @@ export type TimelineEntry =
   | { kind: 'assessment'; at: string; assessment: Assessment };
 
 /** Loosest first. */
-export type Action = 'allow' | 'flag' | 'mask' | 'redact' | 'require_approval' | 'block';
+export type Action = 'allow' | 'flag' | 'mask' | 'tokenize' | 'redact' | 'require_approval' | 'block';
 
 export type Severity = 'low' | 'medium' | 'high' | 'critical';
 

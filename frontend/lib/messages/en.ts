@@ -221,6 +221,7 @@ export const en: Messages = {
   'action.allow': 'Allowed',
   'action.flag': 'Flagged',
   'action.mask': 'Masked',
+  'action.tokenize': 'Replaced by a token',
   'action.redact': 'Redacted',
   'action.require_approval': 'Approval required',
   'action.block': 'Blocked',

@@ -222,6 +222,7 @@ export const fr = {
   'action.allow': 'Autorisé',
   'action.flag': 'Signalé',
   'action.mask': 'Masqué',
+  'action.tokenize': 'Remplacé par un jeton',
   'action.redact': 'Caviardé',
   'action.require_approval': 'Approbation requise',
   'action.block': 'Bloqué',

@@ -257,6 +257,7 @@ pub fn secrets(tenant: &Validated) -> Vec<SecretReference> {
         "commitment.key",
         "fingerprint.key",
         "reply.key",
+        "tokenization.key",
         TENANT_ID,
     ];
     let database: &[&str] =

@@ -329,7 +329,8 @@ fn engine_keys(
     {
         return Err(GenerateError::Foreign { secret: names::ENGINE_KEYS, former: former.to_owned() });
     }
-    let mut content = random_keys(&[FINGERPRINT, "commitment.key", "reply.key"], existing, rng);
+    let mut content =
+        random_keys(&[FINGERPRINT, "commitment.key", "reply.key", "tokenization.key"], existing, rng);
     content.insert(TENANT_ID.to_owned(), Zeroizing::new(identity.id.clone()));
     let signing = match content.get(SIGNING) {
         Some(pem) => SigningKey::from_pkcs8_pem(pem)
@@ -597,6 +598,18 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_from_before_there_were_tokens_gets_their_key_and_keeps_the_others() {
+        let mut first = run(&Secrets::new(), NOW, 1).unwrap();
+        let made = first.get_mut(names::ENGINE_KEYS).unwrap().remove("tokenization.key").unwrap();
+        let later = run(&first, NOW, 2).unwrap();
+        assert_eq!(later.keys().collect::<Vec<_>>(), [names::ENGINE_KEYS]);
+        let keys = &later[names::ENGINE_KEYS];
+        assert_ne!(keys["tokenization.key"], made);
+        assert_eq!(keys.len(), first[names::ENGINE_KEYS].len() + 1);
+        assert!(first[names::ENGINE_KEYS].iter().all(|(name, value)| &keys[name] == value));
+    }
+
+    #[test]
     fn keys_of_a_former_tenant_are_taken_over_only_by_its_id() {
         let first = run(&Secrets::new(), NOW, 1).unwrap();
         for adopt in [None, Some("3")] {
@@ -637,6 +650,7 @@ mod tests {
             (names::ENGINE_KEYS, "fingerprint.key"),
             (names::ENGINE_KEYS, "commitment.key"),
             (names::ENGINE_KEYS, "reply.key"),
+            (names::ENGINE_KEYS, "tokenization.key"),
             (names::API_KEYS, "token.key"),
             (names::API_KEYS, "cursor.key"),
             (names::API_KEYS, "idempotency.key"),

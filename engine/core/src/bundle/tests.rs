@@ -7,8 +7,9 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::FingerprintKey;
-use crate::pipeline::{Request, analyze};
+use crate::pipeline::{Keys, Request, analyze};
 use crate::policy::review;
+use crate::transform::TokenKey;
 
 const QUICKSTART: [&str; 3] = [
     include_str!("../../../../examples/quickstart/tenant.yaml"),
@@ -151,9 +152,11 @@ fn the_quickstart_s_prompt_may_leave_without_what_identifies_and_without_the_tok
         purpose: None,
         role: Some("sales"),
         locale: Locale::Fr,
+        document: "",
         now: OffsetDateTime::UNIX_EPOCH,
     };
-    let decision = analyze(&bundle, &request, &FingerprintKey::new([1; 32]));
+    let keys = Keys { fingerprint: FingerprintKey::new([1; 32]), token: TokenKey::new([2; 32]) };
+    let decision = analyze(&bundle, &request, &keys);
     assert_eq!(decision.action, ActionType::Redact);
     assert_eq!(
         decision.output.as_deref(),

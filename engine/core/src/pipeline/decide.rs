@@ -1,14 +1,15 @@
 //! Compiled policies and a request in, the decision out.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, LazyLock};
 
 use novacrm_crds::compliance_policy::{ActionType, FailureMode, RequestField, Surface, UseCaseClass};
 
-use super::{DecidedFinding, Decision, MatchedRule, Request, Uninspected, WaivedRule, explain};
+use super::{DecidedFinding, Decision, Keys, MatchedRule, Request, Uninspected, WaivedRule, explain};
 use crate::bundle::CompiledBundle;
 use crate::classification::{RegisteredUse, class_of, provisions_of};
+use crate::detectors;
 use crate::policy::compile::{
     BuiltIn, CompiledRule, ContextProperty, ContextTest, DetectorIndex, FindingTest, Group,
 };
@@ -16,7 +17,7 @@ use crate::policy::lattice::Effect;
 use crate::policy::{CompiledPolicy, ExceptionInfo};
 use crate::risk::{Contribution, combine};
 use crate::text::Readings;
-use crate::transform::{self, Edit};
+use crate::transform::{self, Applied, Edit, Tokens, Written};
 use crate::{Finding, FingerprintKey, Span};
 
 /// What rules can read of a request besides its text.
@@ -78,6 +79,23 @@ impl<'a> Context<'a> {
     }
 }
 
+/// What a text is inspected and tokenized with.
+pub(crate) struct Secrets {
+    pub(crate) fingerprint: FingerprintKey,
+    pub(crate) tokens: Tokens,
+}
+
+impl Secrets {
+    pub(crate) fn of(keys: &Keys, request: &Request<'_>) -> Self {
+        Self { fingerprint: keys.fingerprint.clone(), tokens: keys.token.tokens(request.document) }
+    }
+
+    /// Fingerprints and tokens play no part in what the tests of a policy expect.
+    pub(crate) fn of_tests() -> Self {
+        Self { fingerprint: FingerprintKey::new([0; 32]), tokens: Tokens::placeholders() }
+    }
+}
+
 /// What was found, and for each policy what it sees of it.
 struct Seen {
     /// In the order of the text, without repetitions.
@@ -104,19 +122,40 @@ impl Seen {
     }
 }
 
-/// Decides. Without a key the text is not inspected; `failure` says why and what the policies want then.
+/// Decides. Without keys the text is not inspected; `failure` says why and what the policies want then.
 pub(crate) fn decide(
     policies: &[Arc<CompiledPolicy>],
     context: &Context<'_>,
-    key: Option<&FingerprintKey>,
+    secrets: Option<&Secrets>,
     failure: Option<(Uninspected, FailureMode)>,
 ) -> Decision {
+    let (mut decision, effects) = judge(policies, context, secrets, failure);
+    if decision.action < ActionType::RequireApproval {
+        let edits = edits(&decision.findings, &effects);
+        let applied = match secrets {
+            Some(secrets) => transform::apply(context.request.text, &edits, &secrets.tokens),
+            // What is not inspected has no findings.
+            None => Applied { text: context.request.text.to_owned(), listed: Vec::new() },
+        };
+        decision.output = Some(applied.text);
+        decision.tokens = applied.listed;
+    }
+    decision
+}
+
+/// Decides, but for the text that may leave; with what is to be done with each finding.
+pub(super) fn judge(
+    policies: &[Arc<CompiledPolicy>],
+    context: &Context<'_>,
+    secrets: Option<&Secrets>,
+    failure: Option<(Uninspected, FailureMode)>,
+) -> (Decision, Vec<Effect>) {
     let policies: Vec<&CompiledPolicy> = policies
         .iter()
         .map(Arc::as_ref)
         .filter(|policy| policy.applies_to(context.request.surface))
         .collect();
-    let seen = inspect(&policies, context.request.text, key);
+    let seen = inspect(&policies, context.request.text, secrets);
 
     let mut whole = Effect::default();
     let mut effects = vec![Effect::default(); seen.findings.len()];
@@ -133,7 +172,7 @@ pub(crate) fn decide(
             if policy.enforces() {
                 weigh(rule, place, context, &seen, &mut weights, &mut risks);
             }
-            let Some(findings) = matches(rule, place, context, &seen, key.is_some()) else { continue };
+            let Some(findings) = matches(rule, place, context, &seen, secrets.is_some()) else { continue };
             let waiver = waiver(rule, &exceptions);
             if policy.enforces() && waiver.is_none() {
                 whole.join(&rule.effect);
@@ -177,13 +216,14 @@ pub(crate) fn decide(
             .zip(&seen.findings)
             .map(|(weight, finding)| Contribution { weight: *weight, certainty: finding.score }),
     );
-    let output = (whole.action < ActionType::RequireApproval)
-        .then(|| transform::apply(context.request.text, &edits(&seen.findings, &effects)));
     let findings = seen
         .findings
         .into_iter()
         .zip(&effects)
-        .map(|(finding, effect)| DecidedFinding { finding, action: effect.action })
+        .map(|(finding, effect)| {
+            let form = effect.tokenize.filter(|_| effect.action == ActionType::Tokenize).map(|how| how.form);
+            DecidedFinding { finding, action: effect.action, form }
+        })
         .collect();
     let approvers = match whole.action {
         ActionType::RequireApproval => whole.approvers.into_iter().collect(),
@@ -194,7 +234,8 @@ pub(crate) fn decide(
         approvers,
         risk: combine(risks),
         findings,
-        output,
+        output: None,
+        tokens: Vec::new(),
         matched,
         waived,
         shadow,
@@ -204,7 +245,7 @@ pub(crate) fn decide(
     };
     let class = use_case_matters.then(|| context.class());
     decision.explanation = explain::explain(&decision, class);
-    decision
+    (decision, effects)
 }
 
 /// The exception that waives a rule: of several the one that lasts longest, so that their order is without meaning.
@@ -226,7 +267,7 @@ fn looks_at_the_use(rule: &CompiledRule) -> bool {
 }
 
 /// Runs the detectors: the built-in ones once and whole, each policy's own apart.
-fn inspect(policies: &[&CompiledPolicy], text: &str, key: Option<&FingerprintKey>) -> Seen {
+fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) -> Seen {
     let built_in = BuiltIn::get();
     // The score from which somebody cares, per built-in detector; what nobody looks for is not reported.
     let mut wanted: Vec<Option<f64>> = vec![None; built_in.len()];
@@ -238,7 +279,8 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, key: Option<&FingerprintKey
         }
     }
     let mut raw: Vec<(Finding, usize, DetectorIndex)> = Vec::new();
-    if let Some(key) = key {
+    if let Some(Secrets { fingerprint: key, tokens }) = secrets {
+        let original = text;
         let text = Readings::new(text);
         if let Some(set) = built_in.set() {
             for finding in set.scan(&text, key) {
@@ -254,6 +296,10 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, key: Option<&FingerprintKey
                     raw.push((finding, owner, DetectorIndex::Custom(*place)));
                 }
             }
+        }
+        if !raw.is_empty() {
+            let written = written(tokens, original, &raw);
+            raw.retain(|(finding, ..)| !written.is_all_of(finding.span));
         }
     }
     raw.sort_by(|(a, ..), (b, ..)| {
@@ -284,6 +330,19 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, key: Option<&FingerprintKey
     }
     seen
 }
+
+/// What engines put into the text when they decided on it before: there is nothing to be found in that.
+fn written(tokens: &Tokens, text: &str, raw: &[(Finding, usize, DetectorIndex)]) -> Written {
+    if !text.contains('[') && !text.contains("**") {
+        return Written::default();
+    }
+    let kinds: HashSet<&str> = raw.iter().map(|(finding, ..)| &*finding.kind).collect();
+    tokens.written(text, |label| kinds.contains(label) || BUILT_IN_KINDS.contains(label))
+}
+
+/// The types of what the built-in detectors find.
+static BUILT_IN_KINDS: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| detectors::catalogue().iter().map(|entry| &*entry.kind).collect());
 
 /// The findings that made a rule match; `None` when it does not.
 fn matches(
@@ -346,14 +405,22 @@ fn weigh(
 
 /// What is done to which spans. Masks that overlap something else than themselves keep nothing readable, since
 /// the end of one may be the middle of the other.
-fn edits<'a>(findings: &'a [Finding], effects: &[Effect]) -> Vec<(Span, Edit<'a>)> {
+pub(super) fn edits<'a>(findings: &'a [DecidedFinding], effects: &[Effect]) -> Vec<(Span, Edit<'a>)> {
     let mut edits: Vec<(Span, Edit<'a>)> = findings
         .iter()
         .zip(effects)
-        .filter_map(|(finding, effect)| match effect.action {
-            ActionType::Mask => Some((finding.span, Edit::Mask { keep_last: effect.keep_last.unwrap_or(0) })),
-            ActionType::Redact => Some((finding.span, Edit::Redact { label: &finding.kind })),
-            _ => None,
+        .filter_map(|(DecidedFinding { finding, .. }, effect)| {
+            let edit = match effect.action {
+                ActionType::Mask => Edit::Mask { keep_last: effect.keep_last.unwrap_or(0) },
+                ActionType::Tokenize => Edit::Tokenize {
+                    kind: &finding.kind,
+                    fingerprint: finding.fingerprint,
+                    how: effect.tokenize.unwrap_or_default(),
+                },
+                ActionType::Redact => Edit::Redact { label: &finding.kind },
+                _ => return None,
+            };
+            Some((finding.span, edit))
         })
         .collect();
     // Findings come in the order of the text, so whatever overlaps an edit is between it and the end of its

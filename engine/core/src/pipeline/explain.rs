@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use novacrm_crds::Bilingual;
-use novacrm_crds::compliance_policy::{ActionType, UseCaseClass};
+use novacrm_crds::compliance_policy::{ActionType, TokenForm, UseCaseClass};
 
 use super::{Decision, MatchedRule, Uninspected, WaivedRule};
 use crate::policy::words::{both, counted, list, moment, name_of_class};
@@ -116,7 +116,7 @@ fn outcome(decision: &Decision) -> Bilingual {
             "Le texte peut être transmis tel quel ; le constat est enregistré.",
             "The text may be sent as it is; the observation is recorded.",
         ),
-        ActionType::Mask | ActionType::Redact => changes(decision),
+        ActionType::Mask | ActionType::Tokenize | ActionType::Redact => changes(decision),
         ActionType::RequireApproval => {
             let roles: Vec<Bilingual> = decision
                 .approvers
@@ -139,21 +139,36 @@ fn outcome(decision: &Decision) -> Bilingual {
     }
 }
 
-/// What was masked and what was redacted.
+/// What was redacted, tokenized and masked.
 fn changes(decision: &Decision) -> Bilingual {
-    let of = |action: ActionType| {
-        let touched = decision.findings.iter().filter(move |one| one.action == action);
+    let of = |action: ActionType, form: Option<TokenForm>| {
+        let touched = decision.findings.iter().filter(move |one| one.action == action && one.form == form);
         counts(touched.map(|one| one.finding.kind.as_ref()))
     };
+    let named = [
+        (ActionType::Redact, None, both("remplacé par une étiquette", "replaced by a label")),
+        (
+            ActionType::Tokenize,
+            Some(TokenForm::Pseudonym),
+            both("remplacé par un pseudonyme", "replaced by a pseudonym"),
+        ),
+        (
+            ActionType::Tokenize,
+            Some(TokenForm::Hash),
+            both("remplacé par une empreinte irréversible", "replaced by an irreversible fingerprint"),
+        ),
+        (
+            ActionType::Tokenize,
+            Some(TokenForm::Token),
+            both("remplacé par un jeton réversible", "replaced by a reversible token"),
+        ),
+        (ActionType::Mask, None, both("masqué", "masked")),
+    ];
     let mut parts = Vec::new();
-    if let Some(what) = of(ActionType::Redact) {
-        parts.push(both(
-            &format!("remplacé par une étiquette : {}", what.fr),
-            &format!("replaced by a label: {}", what.en),
-        ));
-    }
-    if let Some(what) = of(ActionType::Mask) {
-        parts.push(both(&format!("masqué : {}", what.fr), &format!("masked: {}", what.en)));
+    for (action, form, name) in named {
+        if let Some(what) = of(action, form) {
+            parts.push(both(&format!("{} : {}", name.fr, what.fr), &format!("{}: {}", name.en, what.en)));
+        }
     }
     let fr: Vec<&str> = parts.iter().map(|part| part.fr.as_str()).collect();
     let en: Vec<&str> = parts.iter().map(|part| part.en.as_str()).collect();

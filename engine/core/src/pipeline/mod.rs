@@ -6,13 +6,14 @@
 
 mod decide;
 mod explain;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use novacrm_crds::Bilingual;
-use novacrm_crds::compliance_policy::{ActionType, Surface};
+use novacrm_crds::compliance_policy::{ActionType, Surface, TokenForm};
 use novacrm_crds::crm_tenant::Locale;
 use time::OffsetDateTime;
 
@@ -20,9 +21,19 @@ use crate::bundle::{CompiledBundle, PolicyInfo, RuleInfo};
 use crate::classification::RegisteredUse;
 use crate::policy::ExceptionInfo;
 use crate::risk::Risk;
+use crate::transform::{ListedToken, TokenKey};
 use crate::{Finding, FingerprintKey};
 
-pub(crate) use decide::{Context, decide};
+pub(crate) use decide::{Context, Secrets, decide};
+
+/// The tenant's keys that decisions need.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// For the fingerprints of findings.
+    pub fingerprint: FingerprintKey,
+    /// For what stands in the place of findings.
+    pub token: TokenKey,
+}
 
 /// What is asked of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +50,8 @@ pub struct Request<'a> {
     pub role: Option<&'a str>,
     /// Language of the person who asks.
     pub locale: Locale,
+    /// The document that the text belongs to, by any name: within it equal findings are tokenized alike.
+    pub document: &'a str,
     /// When it is asked: exceptions that end later are in force.
     pub now: OffsetDateTime,
 }
@@ -56,6 +69,8 @@ pub struct Decision {
     pub findings: Vec<DecidedFinding>,
     /// The text that may leave; absent when it is withheld or refused.
     pub output: Option<String>,
+    /// Tokens in the output that keep the format of what they stand for.
+    pub tokens: Vec<ListedToken>,
     /// The rules that matched, strictest first, then by policy and id.
     pub matched: Vec<MatchedRule>,
     /// Rules that matched and did not act, since an exception waives them; in the order of `matched`.
@@ -77,6 +92,8 @@ pub struct DecidedFinding {
     pub finding: Finding,
     /// The strongest action that rules ask for on this finding.
     pub action: ActionType,
+    /// What it is replaced by, when it is tokenized.
+    pub form: Option<TokenForm>,
 }
 
 /// A rule that matched.
@@ -112,9 +129,9 @@ pub enum Uninspected {
 
 /// Inspects a text and decides.
 #[must_use]
-pub fn analyze(bundle: &CompiledBundle, request: &Request<'_>, key: &FingerprintKey) -> Decision {
+pub fn analyze(bundle: &CompiledBundle, request: &Request<'_>, keys: &Keys) -> Decision {
     let context = Context::of(bundle, request);
-    decide(bundle.compiled_policies(), &context, Some(key), None)
+    decide(bundle.compiled_policies(), &context, Some(&Secrets::of(keys, request)), None)
 }
 
 /// Decides on a text that was not inspected: the strictest `failureMode` of the policies in force, together with
@@ -128,8 +145,8 @@ pub fn uninspected(bundle: &CompiledBundle, request: &Request<'_>, why: Uninspec
 /// Decides by rules that are older than `maxStalenessSeconds`: the strictest `failureMode` together with what
 /// the old rules say, so that `allow` lets nothing pass that they would have stopped.
 #[must_use]
-pub fn analyze_stale(bundle: &CompiledBundle, request: &Request<'_>, key: &FingerprintKey) -> Decision {
+pub fn analyze_stale(bundle: &CompiledBundle, request: &Request<'_>, keys: &Keys) -> Decision {
     let context = Context::of(bundle, request);
     let why = (Uninspected::StaleBundle, bundle.failure_mode());
-    decide(bundle.compiled_policies(), &context, Some(key), Some(why))
+    decide(bundle.compiled_policies(), &context, Some(&Secrets::of(keys, request)), Some(why))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use novacrm_crds::compliance_policy::{
     Action, ActionType, AllOf, CustomDetector, DetectorUse, Enforcement, EnforcementMode, FailureMode,
-    FieldMatch, FindingMatch, Leaf, Owner, PolicyRule, RequestField, Severity, Surface, UseCaseClass,
-    UseCaseMatch, When,
+    FieldMatch, FindingMatch, Leaf, Owner, PolicyRule, RequestField, Severity, Surface, TokenForm,
+    TokenScope, UseCaseClass, UseCaseMatch, When,
 };
 use novacrm_crds::crm_tenant::{Locale, RegisteredClass};
 use novacrm_crds::{Bilingual, LawReference};
@@ -17,6 +17,8 @@ use time::macros::datetime;
 use super::*;
 use crate::bundle::{Bundle, BundledException, BundledPolicy, FORMAT};
 use crate::classification::RegisteredUse;
+use crate::detectors::catalogue;
+use crate::transform::Restorer;
 
 /// When every request of these tests is asked.
 const NOW: OffsetDateTime = datetime!(2027-01-01 0:00 UTC);
@@ -25,11 +27,11 @@ fn both(text: &str) -> Bilingual {
     Bilingual { fr: text.to_owned(), en: text.to_owned() }
 }
 
-fn key() -> FingerprintKey {
-    FingerprintKey::new([7; 32])
+pub(super) fn key() -> Keys {
+    Keys { fingerprint: FingerprintKey::new([7; 32]), token: TokenKey::new([8; 32]) }
 }
 
-fn request(text: &str) -> Request<'_> {
+pub(super) fn request(text: &str) -> Request<'_> {
     Request {
         text,
         surface: Surface::PromptInput,
@@ -37,24 +39,28 @@ fn request(text: &str) -> Request<'_> {
         purpose: None,
         role: Some("sales"),
         locale: Locale::Fr,
+        document: "",
         now: NOW,
     }
 }
 
-fn action(kind: ActionType, keep_last: u8) -> Action {
+pub(super) fn action(kind: ActionType, keep_last: u8) -> Action {
     Action {
         r#type: kind,
         keep_last: (kind == ActionType::Mask).then_some(keep_last),
+        form: None,
+        scope: None,
+        preserve_format: None,
         approvers: (kind == ActionType::RequireApproval).then(|| vec!["compliance".to_owned()]),
     }
 }
 
-fn finding(detectors: &[&str], at_least: u32) -> Leaf {
+pub(super) fn finding(detectors: &[&str], at_least: u32) -> Leaf {
     let detectors = detectors.iter().map(|id| (*id).to_owned()).collect();
     Leaf { finding: Some(FindingMatch { detectors, at_least, min_score: 0.0 }), ..Leaf::default() }
 }
 
-fn rule(id: &str, when: Vec<Vec<Leaf>>, action: Action, risk_weight: u8) -> PolicyRule {
+pub(super) fn rule(id: &str, when: Vec<Vec<Leaf>>, action: Action, risk_weight: u8) -> PolicyRule {
     PolicyRule {
         id: id.to_owned(),
         severity: Severity::High,
@@ -67,7 +73,7 @@ fn rule(id: &str, when: Vec<Vec<Leaf>>, action: Action, risk_weight: u8) -> Poli
     }
 }
 
-fn detector(name: &str, pattern: &str) -> CustomDetector {
+pub(super) fn detector(name: &str, pattern: &str) -> CustomDetector {
     CustomDetector {
         id: format!("custom.{name}"),
         r#type: format!("T_{}", name.to_uppercase()),
@@ -77,7 +83,11 @@ fn detector(name: &str, pattern: &str) -> CustomDetector {
     }
 }
 
-fn policy(name: &str, custom_detectors: Vec<CustomDetector>, rules: Vec<PolicyRule>) -> BundledPolicy {
+pub(super) fn policy(
+    name: &str,
+    custom_detectors: Vec<CustomDetector>,
+    rules: Vec<PolicyRule>,
+) -> BundledPolicy {
     BundledPolicy {
         namespace: "acme".to_owned(),
         name: name.to_owned(),
@@ -92,7 +102,7 @@ fn policy(name: &str, custom_detectors: Vec<CustomDetector>, rules: Vec<PolicyRu
     }
 }
 
-fn bundle(mut policies: Vec<BundledPolicy>, use_cases: Vec<RegisteredUse>) -> CompiledBundle {
+pub(super) fn bundle(mut policies: Vec<BundledPolicy>, use_cases: Vec<RegisteredUse>) -> CompiledBundle {
     policies.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     let bundle = Bundle { format: FORMAT, tenant: "acme".to_owned(), sequence: 1, policies, use_cases };
     CompiledBundle::compile(bundle).unwrap()
@@ -447,11 +457,20 @@ fn actions() -> impl Strategy<Value = Action> {
         Just(ActionType::Allow),
         Just(ActionType::Flag),
         Just(ActionType::Mask),
+        Just(ActionType::Tokenize),
         Just(ActionType::Redact),
         Just(ActionType::RequireApproval),
         Just(ActionType::Block),
     ];
-    (kind, 0u8..=4).prop_map(|(kind, keep)| action(kind, keep))
+    (kind, 0u8..=4, forms(), any::<bool>()).prop_map(|(kind, keep, form, tenant)| {
+        let scope = if tenant { TokenScope::Tenant } else { TokenScope::Document };
+        let is_token = kind == ActionType::Tokenize;
+        Action { form: is_token.then_some(form), scope: is_token.then_some(scope), ..action(kind, keep) }
+    })
+}
+
+fn forms() -> impl Strategy<Value = TokenForm> {
+    prop_oneof![Just(TokenForm::Token), Just(TokenForm::Hash), Just(TokenForm::Pseudonym)]
 }
 
 /// Three detectors whose findings overlap each other in many ways.
@@ -481,7 +500,7 @@ fn policies() -> impl Strategy<Value = BundledPolicy> {
     ("[a-z]{6}", 0usize..3, rules, proptest::bool::weighted(0.1)).prop_map(
         |(name, variant, rules, shadow)| {
             let rules = rules.into_iter().enumerate().map(|(index, (mut when, action, weight))| {
-                if matches!(action.r#type, ActionType::Mask | ActionType::Redact) {
+                if (ActionType::Mask..=ActionType::Redact).contains(&action.r#type) {
                     when.iter_mut().for_each(|group| group.push(finding(&["custom.x"], 1)));
                 }
                 rule(&format!("R{index}"), when, action, weight)
@@ -506,10 +525,19 @@ fn sets() -> impl Strategy<Value = Vec<BundledPolicy>> {
 }
 
 /// For each code point of the text whether it can be read in the output: letters are replaced by themselves or by
-/// `*`, and labels hold none of the alphabet's letters.
+/// `*`, and what stands in brackets is none of them.
 fn readable(text: &str, bundle: &CompiledBundle) -> Option<usize> {
     let output = analyze(bundle, &request(text), &key()).output?;
-    Some(output.chars().filter(|c| matches!(c, 'a' | 'b' | 'c')).count())
+    let mut within = false;
+    let is_readable = |c: char| {
+        within = match c {
+            '[' => true,
+            ']' => false,
+            _ => within,
+        };
+        !within && matches!(c, 'a' | 'b' | 'c')
+    };
+    Some(output.chars().map(is_readable).filter(|readable| *readable).count())
 }
 
 proptest! {
@@ -527,8 +555,9 @@ proptest! {
         let other = analyze(&bundle(turned, Vec::new()), &request(&text), &key());
         // Sentences about conditions follow the order of the groups; nothing else may.
         let facts = |decision: &Decision| {
+            let forms: Vec<_> = decision.findings.iter().map(|one| one.form).collect();
             let rules = |all: &[MatchedRule]| all.iter().map(|entry| (entry.policy.name.clone(), entry.rule.id.clone(), entry.findings.clone())).collect::<Vec<_>>();
-            (decision.action, decision.approvers.clone(), decision.risk, decision.findings.clone(), decision.output.clone(), rules(&decision.matched), rules(&decision.shadow), decision.explanation.clone())
+            (decision.action, decision.approvers.clone(), decision.risk, decision.findings.clone(), (decision.output.clone(), forms), rules(&decision.matched), rules(&decision.shadow), decision.explanation.clone())
         };
         prop_assert_eq!(facts(&one), facts(&other));
     }
@@ -622,6 +651,107 @@ proptest! {
         let decision = analyze(&bundle, &request(&text), &key());
         prop_assert!(!decision.output.unwrap().contains('a'));
     }
+}
+
+/// A policy that does one thing with all that the catalogue finds.
+fn all_of(action: Action) -> CompiledBundle {
+    let mut families: Vec<String> = catalogue()
+        .iter()
+        .filter_map(|entry| entry.id.split_once('.'))
+        .map(|(family, _)| format!("{family}.*"))
+        .collect();
+    families.dedup();
+    let wanted: Vec<&str> = families.iter().map(String::as_str).collect();
+    let rules = vec![rule("ALL", vec![vec![finding(&wanted, 1)]], action, 10)];
+    let detectors = families.iter().map(|id| DetectorUse { id: id.clone(), min_score: 0.0 }).collect();
+    bundle(vec![BundledPolicy { detectors, ..policy("p", Vec::new(), rules) }], Vec::new())
+}
+
+/// Every action that changes a text, in every way.
+fn changes() -> Vec<Action> {
+    let tokenize = |form, scope, preserve_format| Action {
+        form: Some(form),
+        scope: Some(scope),
+        preserve_format: Some(preserve_format),
+        ..action(ActionType::Tokenize, 0)
+    };
+    vec![
+        action(ActionType::Mask, 0),
+        action(ActionType::Mask, 4),
+        tokenize(TokenForm::Token, TokenScope::Document, false),
+        tokenize(TokenForm::Token, TokenScope::Tenant, true),
+        tokenize(TokenForm::Hash, TokenScope::Tenant, false),
+        tokenize(TokenForm::Pseudonym, TokenScope::Document, false),
+        action(ActionType::Redact, 0),
+    ]
+}
+
+/// What a sentence of the catalogue's examples becomes, without the marks around what is found.
+fn examples() -> Vec<String> {
+    let examples = catalogue().iter().flat_map(|entry| &entry.examples.matches);
+    examples.map(|example| example.text().replace(['⟦', '⟧'], "")).collect()
+}
+
+#[test]
+fn masking_a_masked_text_changes_nothing() {
+    let examples = examples();
+    let mut failures = Vec::new();
+    for change in changes() {
+        let preserves = change.preserve_format == Some(true);
+        let bundle = all_of(change);
+        for example in &examples {
+            let once = analyze(&bundle, &request(example), &key());
+            let Some(output) = once.output else { continue };
+            let twice = analyze(&bundle, &request(&output), &key());
+            // A token that keeps the format has no mark; it is only no real number of its own type.
+            let same = twice.output.as_deref() == Some(&*output) || (preserves && !once.tokens.is_empty());
+            if !same {
+                failures.push(format!("{output:?} became {:?}", twice.output.unwrap_or_default()));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), examples.len() * 7, failures.join("\n"));
+}
+
+#[test]
+fn all_that_is_tokenized_is_restored() {
+    for change in changes().into_iter().filter(|change| change.form == Some(TokenForm::Token)) {
+        let bundle = all_of(change);
+        for example in examples().iter().filter(|example| example.len() < 256) {
+            let decision = analyze(&bundle, &request(example), &key());
+            let mut restorer = Restorer::new(key().token.tokens(""), &decision.tokens);
+            let restored = restorer.push(&decision.output.unwrap()) + &restorer.finish();
+            assert_eq!(&restored, example);
+        }
+    }
+}
+
+#[test]
+fn a_tokenized_finding_is_explained_by_its_form() {
+    let tokenize = |form| Action { form: Some(form), ..action(ActionType::Tokenize, 0) };
+    let rules =
+        [(TokenForm::Token, "a"), (TokenForm::Hash, "b"), (TokenForm::Pseudonym, "c")].map(|(form, name)| {
+            let id = format!("custom.{name}");
+            rule(&name.to_uppercase(), vec![vec![finding(&[&id], 1)]], tokenize(form), 10)
+        });
+    let detectors = ["a", "b", "c"].map(|name| detector(name, &name.repeat(2)));
+    let decision = analyze(&one(detectors.to_vec(), rules.to_vec()), &request("aa bb cc"), &key());
+    assert!(
+        decision.explanation.fr.contains(
+            "après modification — remplacé par un pseudonyme : 1 élément de type T_C ; remplacé par une empreinte \
+             irréversible : 1 élément de type T_B ; remplacé par un jeton réversible : 1 élément de type T_A."
+        ),
+        "{}",
+        decision.explanation.fr
+    );
+    assert!(
+        decision.explanation.en.contains(
+            "after these changes — replaced by a pseudonym: 1 element of type T_C; replaced by an irreversible \
+             fingerprint: 1 element of type T_B; replaced by a reversible token: 1 element of type T_A."
+        ),
+        "{}",
+        decision.explanation.en
+    );
 }
 
 #[test]

@@ -16,10 +16,9 @@ use super::compile::{CompiledPolicy, check_provision, unknown_reference};
 use super::law::{EU_AI_ACT, cite};
 use super::problem::{PolicyProblem, named, nearest, problem};
 use super::schema::validate_written;
-use crate::FingerprintKey;
 use crate::bundle::{BundledPolicy, digest};
 use crate::classification::RegisteredUse;
-use crate::pipeline::{Context, Decision, Request, decide};
+use crate::pipeline::{Context, Decision, Request, Secrets, decide};
 
 /// The schema's message for an update that does not raise the version.
 pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes";
@@ -290,8 +289,7 @@ fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -
 /// Runs the policy's tests on the policy alone.
 fn run_tests(spec: &CompliancePolicySpec, compiled: CompiledPolicy, problems: &mut Vec<PolicyProblem>) {
     let policies = [Arc::new(compiled)];
-    // Fingerprints play no part in what is decided; any key will do.
-    let key = FingerprintKey::new([0; 32]);
+    let secrets = Secrets::of_tests();
     for (index, test) in spec.tests.iter().enumerate() {
         let given = &test.given;
         let request = Request {
@@ -301,12 +299,13 @@ fn run_tests(spec: &CompliancePolicySpec, compiled: CompiledPolicy, problems: &m
             purpose: given.purpose.as_deref(),
             role: given.role.as_deref(),
             locale: Locale::Fr,
+            document: "",
             // Nothing in a policy without exceptions depends on the time.
             now: OffsetDateTime::UNIX_EPOCH,
         };
         let use_case = given.use_case.as_ref().and_then(registered).map(Arc::new);
         let context = Context { request: &request, use_case };
-        let decision = decide(&policies, &context, Some(&key), None);
+        let decision = decide(&policies, &context, Some(&secrets), None);
         compare(test, &decision, &format!("spec.tests[{index}].expect"), problems);
     }
 }

@@ -287,7 +287,8 @@ fn compile_rule(
     uses: &Uses<'_>,
     problems: &mut Vec<PolicyProblem>,
 ) -> CompiledRule {
-    let transforms = matches!(rule.action.r#type, ActionType::Mask | ActionType::Redact);
+    let transforms =
+        matches!(rule.action.r#type, ActionType::Mask | ActionType::Tokenize | ActionType::Redact);
     let mut groups = Vec::with_capacity(rule.when.any.len());
     for (position, group) in rule.when.any.iter().enumerate() {
         let path = format!("{path}.when.any[{position}]");
@@ -318,7 +319,7 @@ fn compile_rule(
         if transforms && !compiled.findings.iter().any(|test| !test.negated) {
             problems.push(problem(
                 format!("{path}.all"),
-                "mask and redact change findings, and this group names none",
+                "mask, tokenize and redact change findings, and this group names none",
                 "Add a finding that is not negated, or choose flag, requireApproval or block.",
             ));
         }

@@ -62,7 +62,7 @@ struct Rule {
 
 /// The rules that look at one state of an object; those that compare two are in [`super::check_update`] and
 /// [`super::check_tenant_update`].
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 14] = [
     Rule {
         message: "exactly one of finding, field and useCase must be set",
         field: None,
@@ -74,6 +74,25 @@ const RULES: [Rule; 12] = [
         field: Some("keepLast"),
         hint: "Remove keepLast, or set the type to mask.",
         keeps: |action| !has(action, "keepLast") || is(action, "type", "mask"),
+    },
+    Rule {
+        message: "form, scope and preserveFormat belong to an action of type tokenize",
+        field: Some("form"),
+        hint: "Remove them, or set the type to tokenize.",
+        keeps: |action| {
+            is(action, "type", "tokenize")
+                || !["form", "scope", "preserveFormat"].iter().any(|name| has(action, name))
+        },
+    },
+    Rule {
+        message: "only a token can keep the format of what it stands for",
+        field: Some("preserveFormat"),
+        hint: "Remove preserveFormat, or set the form to token.",
+        keeps: |action| {
+            action.get("preserveFormat") != Some(&Value::Bool(true))
+                || !has(action, "form")
+                || is(action, "form", "token")
+        },
     },
     Rule {
         message: "approvers belong to an action of type requireApproval, which needs them",

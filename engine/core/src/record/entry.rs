@@ -29,12 +29,16 @@ pub struct Record {
     /// When it was decided.
     #[serde(with = "time::serde::rfc3339")]
     pub recorded_at: OffsetDateTime,
-    /// What happened; `decision` so far.
+    /// What happened.
     pub kind: Kind,
     /// What was asked.
     pub request: RequestFacts,
-    /// What was decided.
-    pub decision: DecisionFacts,
+    /// What was decided; absent when nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionFacts>,
+    /// What was restored; absent when nothing was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restoration: Option<RestorationFacts>,
     /// The rules in force.
     pub bundle: BundleFacts,
     /// Version of the engine that decided.
@@ -47,6 +51,8 @@ pub struct Record {
 pub enum Kind {
     /// An analysis was decided.
     Decision,
+    /// Tokens were restored to what they stand for.
+    Restoration,
 }
 
 /// What was asked, without the text.
@@ -76,6 +82,40 @@ pub struct RequestFacts {
     /// Commitment to the person the text is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Which part of a text that came in pieces this is about; absent for a text that came as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<PartFacts>,
+}
+
+/// A part of a text that came in pieces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartFacts {
+    /// Identifier of the text, the same in all records of its parts.
+    pub stream: Uuid,
+    /// Number of the part, from 1.
+    pub number: u64,
+    /// First code point that leaves with it.
+    pub start: usize,
+    /// One past the last code point.
+    pub end: usize,
+    /// Whether nothing follows.
+    pub last: bool,
+    /// Findings that reach into parts that had left.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub late: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// What was restored: how much of what, never a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RestorationFacts {
+    /// How many tokens of each type.
+    pub counts: BTreeMap<String, u64>,
+    /// How many tokens were left as they were, since they are those of another document.
+    pub foreign: u64,
 }
 
 /// What was decided.
@@ -130,6 +170,9 @@ pub struct FindingFacts {
     pub fingerprint: String,
     /// What happened to it.
     pub action: String,
+    /// What it was replaced by, when it was tokenized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
 }
 
 /// A rule that matched.
@@ -206,7 +249,7 @@ impl Record {
                 let leaf = leaf_hash(&body);
                 return Ok(EncodedRecord { body, leaf });
             }
-            if !self.decision.cut() {
+            if !self.decision.as_mut().is_some_and(DecisionFacts::cut) {
                 return Err(EncodeError::TooLong(body.len()));
             }
         }
@@ -263,7 +306,7 @@ pub(crate) mod tests {
                 text_length: 42,
                 ..RequestFacts::default()
             },
-            decision: DecisionFacts {
+            decision: Some(DecisionFacts {
                 action: "redact".into(),
                 risk_score: 80,
                 risk_level: "critical".into(),
@@ -276,9 +319,11 @@ pub(crate) mod tests {
                     score: 0.95,
                     fingerprint: "00112233445566778899aabbccddeeff".into(),
                     action: "redact".into(),
+                    form: None,
                 }],
                 ..DecisionFacts::default()
-            },
+            }),
+            restoration: None,
             bundle: BundleFacts { digest: "sha256:00".into(), sequence: 7 },
             engine: "0.1.0".into(),
         }
@@ -303,9 +348,9 @@ pub(crate) mod tests {
     #[test]
     fn a_record_that_is_too_long_loses_list_items_but_no_count() {
         let mut record = sample(1);
-        let finding = record.decision.findings[0].clone();
-        record.decision.findings = vec![finding; 100_000];
-        record.decision.finding_counts.insert("IBAN".into(), 100_000);
+        let decision = record.decision.as_mut().unwrap();
+        decision.findings = vec![decision.findings[0].clone(); 100_000];
+        decision.finding_counts.insert("IBAN".into(), 100_000);
         let encoded = record.encode().unwrap();
         assert!(encoded.body.len() <= MAX_RECORD_BYTES);
         let value: serde_json::Value = serde_json::from_slice(&encoded.body).unwrap();
@@ -332,7 +377,7 @@ pub(crate) mod tests {
             ticket: "SEC-1234".into(),
             expires_at: time::macros::datetime!(2027-06-30 22:00 UTC),
         };
-        record.decision.waived = vec![waived; 1_000];
+        record.decision.as_mut().unwrap().waived = vec![waived; 1_000];
         let value: serde_json::Value = serde_json::from_slice(&record.encode().unwrap().body).unwrap();
         assert_eq!(value["decision"]["truncated"]["waived"], 1_000);
         assert_eq!(

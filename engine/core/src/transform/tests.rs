@@ -6,6 +6,11 @@ const fn span(start: usize, end: usize) -> Span {
     Span { start, end }
 }
 
+/// The text that may leave; keys have no part in it.
+fn apply(original: &str, edits: &[(Span, Edit<'_>)]) -> String {
+    super::apply(original, edits, &TokenKey::new([1; 32]).tokens("")).text
+}
+
 const IBAN: Edit<'static> = Edit::Redact { label: "IBAN" };
 
 #[test]
@@ -22,6 +27,7 @@ fn each_edit_does_what_it_says() {
         ("abcd", Edit::Mask { keep_last: 200 }, span(0, 4), "**cd"),
         ("x", Edit::Mask { keep_last: 1 }, span(0, 1), "*"),
         ("à été", Edit::Mask { keep_last: 1 }, span(2, 5), "à **é"),
+        ("a:b12@c", Edit::Mask { keep_last: 1 }, span(2, 5), "a:***@c"),
         ("!?", Edit::Mask { keep_last: 1 }, span(0, 2), "**"),
         ("a+b/c", Edit::Mask { keep_last: 0 }, span(0, 5), "*****"),
         ("１２３４", Edit::Mask { keep_last: 2 }, span(0, 4), "**34"),
