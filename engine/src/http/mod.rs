@@ -7,6 +7,8 @@ mod bundle;
 mod convert;
 mod events;
 mod record;
+mod restore;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::{Json, Router};
+use novacrm_engine_wire::{StreamLine, StreamPiece};
 use novacrm_service::problem::{Pipeline, Problem, ProblemBody, Text, not_found};
 use novacrm_service::tls::Peer;
 use sqlx::PgPool;
@@ -77,7 +80,7 @@ impl Engine {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "NovaCRM compliance engine", description = "Decides what may reach an AI, and records it."),
-    components(schemas(ProblemBody))
+    components(schemas(ProblemBody, StreamLine, StreamPiece))
 )]
 struct Document;
 
@@ -85,6 +88,8 @@ struct Document;
 pub fn router(engine: Arc<Engine>, pipeline: Pipeline) -> Router {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(analyze::analyze))
+        .routes(routes!(restore::restore))
+        .routes(routes!(stream::stream))
         .routes(routes!(bundle::bundle))
         .routes(routes!(bundle::policies))
         .routes(routes!(events::events))

@@ -35,21 +35,37 @@ async fn no_value_of_a_prompt_is_in_the_database_the_events_the_metrics_or_the_l
     let mut secrets = Vec::new();
     for _ in 0..20 {
         let (value, actor, subject) = (canary(), Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
-        let plain = Uuid::new_v4().to_string();
+        let (plain, document) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let request = json!({
             "text": format!("{plain} {value}"), "request_id": Uuid::now_v7(),
-            "actor": {"id": actor, "role": "sales"}, "subject": subject,
+            "actor": {"id": actor, "role": "sales"}, "subject": subject, "document": document,
         });
         let (status, answer) = engine.analyze(&request).await;
         assert_eq!(status, 200);
         assert!(!answer.to_string().contains(&value));
-        secrets.extend([value, actor, subject, plain]);
+        secrets.extend([value, actor, subject, plain, document]);
+    }
+    let restored = json!({"text": secrets[0], "document": secrets[4], "subject": secrets[2]});
+    let restored = engine.api.0.post(engine.url("/v1/restore")).json(&restored).send().await.unwrap();
+    assert_eq!(restored.status(), 200);
+    // A stream that is answered, and one that breaks off at a line that cannot be read.
+    for (last, end) in [
+        (json!({"text": secrets[3]}), "\"end\""),
+        (json!({"text": secrets[3], "x": secrets[0]}), "\"problem\""),
+    ] {
+        let start =
+            json!({"document": secrets[4], "actor": {"id": secrets[1], "role": "sales"}, "restore": true});
+        let lines = format!("{start}\n{}\n{last}", json!({"text": secrets[0]}));
+        let request =
+            engine.api.0.post(engine.url("/v1/stream")).header("content-type", "application/x-ndjson");
+        let answer = request.body(lines).send().await.unwrap().text().await.unwrap();
+        assert!(answer.contains(end) && !answer.contains(&secrets[0]), "{answer}");
     }
     // Refusals are logged.
     let refused = json!({"text": secrets[0], "use_case": secrets[0]});
     assert_eq!(engine.analyze(&refused).await.0, 422);
     until("all is sequenced", async || {
-        engine.get(&engine.api, "/v1/events").await.1["next"].as_u64() == Some(20)
+        engine.get(&engine.api, "/v1/events").await.1["next"].as_u64() == Some(22)
     })
     .await;
     let mut outputs = vec![

@@ -10,3 +10,5 @@ mod fixture;
 mod http;
 #[cfg(test)]
 mod log;
+#[cfg(test)]
+mod tokens;
