@@ -150,7 +150,7 @@ fn is_words(value: &str) -> bool {
 }
 
 /// Whether a name stands in a key as a word of its own: `okta` in `oktaToken` and `OKTA_TOKEN`, not in `rookTable`.
-fn is_name(bytes: &[u8], name: &Range<usize>) -> bool {
+pub(super) fn is_name(bytes: &[u8], name: &Range<usize>) -> bool {
     let (before, first) = (byte_before(bytes, name.start), byte_at(bytes, name.start));
     let starts = !before.is_ascii_alphanumeric()
         || (before.is_ascii_lowercase() && !first.is_ascii_lowercase())
@@ -167,12 +167,19 @@ fn is_name(bytes: &[u8], name: &Range<usize>) -> bool {
     starts && (ends || name.len() > SHORT_NAME)
 }
 
+/// Whether a noun ends its word: `token` in `APIToken2`, not in `tokenizer`; it may end a longer one.
+pub(super) fn is_noun_end(bytes: &[u8], noun: &Range<usize>) -> bool {
+    match byte_at(bytes, noun.end) {
+        b'a'..=b'z' => byte_at(bytes, noun.end) == b's' && noun.len() > SHORT_NAME,
+        b'A'..=b'Z' => byte_before(bytes, noun.end).is_ascii_lowercase(),
+        0x80.. => false,
+        _ => true,
+    }
+}
+
 impl Scan<'_> {
     /// A vendor's value behind a key with its name.
     pub(super) fn keyed(&mut self, rule: &KeyedRule, name: &Range<usize>, known: &mut Known) {
-        if !is_name(self.bytes, name) {
-            return;
-        }
         let Some(assigned) = self.assignment(name) else { return };
         let key = self.slice(&assigned.key);
         // The name alone will do for what is not also the form of a digest or an identifier.
@@ -192,9 +199,7 @@ impl Scan<'_> {
 
     /// Where the value starts of a key with the name of a vendor whose values have a mark.
     pub(super) fn marked(&mut self, name: &Range<usize>, known: &mut Known) {
-        if is_name(self.bytes, name)
-            && let Some(assigned) = self.assignment(name)
-        {
+        if let Some(assigned) = self.assignment(name) {
             known.unmet.push(assigned.value.start);
         }
     }
@@ -213,17 +218,6 @@ impl Scan<'_> {
 
     /// A credential or a password behind a key that says so, unless a vendor's value was found there.
     pub(super) fn kept(&mut self, noun: &Range<usize>, known: &Known) {
-        // The noun ends its word (`token` in `APIToken2`, not in `tokenizer`); it may end a longer one.
-        let (last, next) = (byte_before(self.bytes, noun.end), byte_at(self.bytes, noun.end));
-        let ends = match next {
-            b'a'..=b'z' => next == b's' && noun.len() > 6,
-            b'A'..=b'Z' => last.is_ascii_lowercase(),
-            0x80.. => false,
-            _ => true,
-        };
-        if !ends {
-            return;
-        }
         let Some(assigned) = self.assignment(noun) else { return };
         if known.found.binary_search(&assigned.value.start).is_ok() || self.kept_done == assigned.value.start
         {

@@ -242,12 +242,28 @@ impl Scanner {
             for of_literal in uses {
                 match of_literal {
                     Use::Context(_) | Use::Label => {}
-                    Use::Anchor(rule) => starts.push((range.start, Start::Rule(*rule, range.end))),
-                    Use::Name(rule) => starts.push((range.start, Start::Name(*rule, range.end))),
-                    Use::Vendor => starts.push((range.start, Start::Vendor(range.end))),
-                    Use::Noun => starts.push((range.start, Start::Noun(range.end))),
+                    // Most literals stand inside of words: what cannot start there is not even noted.
+                    Use::Anchor(rule) => {
+                        if self
+                            .rules
+                            .get(*rule)
+                            .is_some_and(|rule| rule.may_start_at(scan.bytes, range.start))
+                        {
+                            starts.push((range.start, Start::Rule(*rule, range.end)));
+                        }
+                    }
+                    Use::Name(rule) if keyed::is_name(scan.bytes, &range) => {
+                        starts.push((range.start, Start::Name(*rule, range.end)));
+                    }
+                    Use::Vendor if keyed::is_name(scan.bytes, &range) => {
+                        starts.push((range.start, Start::Vendor(range.end)));
+                    }
+                    Use::Noun if keyed::is_noun_end(scan.bytes, &range) => {
+                        starts.push((range.start, Start::Noun(range.end)));
+                    }
+                    Use::Name(_) | Use::Vendor | Use::Noun => {}
                     Use::Start(structure) => {
-                        starts.push((range.start, Start::Structure(*structure, range.end)))
+                        starts.push((range.start, Start::Structure(*structure, range.end)));
                     }
                 }
             }

@@ -52,13 +52,15 @@ impl Rule {
         })
     }
 
-    /// Tries the rule where one of its literals stands, in whatever case.
+    /// Whether a match may start so that one of the literals stands at `at`.
+    pub(super) fn may_start_at(&self, bytes: &[u8], at: usize) -> bool {
+        at.checked_sub(self.lead).is_some_and(|start| self.may_start(bytes, start))
+    }
+
+    /// Tries the rule where one of its literals stands, in whatever case, and a match may start.
     pub(super) fn try_at(&self, text: &str, at: usize) -> Option<Match> {
         let bytes = text.as_bytes();
         let start = at.checked_sub(self.lead)?;
-        if !self.may_start(bytes, start) {
-            return None;
-        }
         let rest = bytes.get(at..)?;
         let is_mark = |anchor: &&String| rest.starts_with(anchor.as_bytes());
         let mark = self.anchors.iter().filter(is_mark).map(String::len).max();
