@@ -70,7 +70,7 @@ fn every_entry_is_complete() {
     assert!(entries.windows(2).all(|pair| pair[0].id < pair[1].id), "sorted and unique");
     let kinds: BTreeSet<_> = entries.iter().map(|entry| &entry.kind).collect();
     assert_eq!(kinds.len(), entries.len(), "one type each");
-    assert!(entries.iter().filter(|entry| entry.category == Category::Secret).count() >= 10);
+    assert!(entries.iter().filter(|entry| entry.category == Category::Secret).count() >= 300);
     for entry in entries {
         let id = &entry.id;
         semver::Version::parse(&entry.version).unwrap_or_else(|error| panic!("{id}: {error}"));
@@ -401,5 +401,48 @@ fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
         // Eight times the text; quadratic work would be sixty-four times. The floor takes out noise.
         let (few, many) = (cost(&small).max(Duration::from_millis(20)), cost(&large));
         assert!(many < few * 32, "{unit:?}: {few:?} then {many:?}");
+    }
+}
+
+#[test]
+fn passwords_are_found_in_sentences_and_in_code_and_talk_of_them_is_not() {
+    for (text, value) in [
+        ("Le mot de passe est Soleil-4782!", "Soleil-4782!"),
+        ("mon mdp c'est tournesol88", "tournesol88"),
+        ("Mot de passe provisoire : « Lune&Soleil7 »", "Lune&Soleil7"),
+        ("login: jdupont / pass: Zx81-kq", "Zx81-kq"),
+        ("The password for the VPN is Harbour_51x.", "Harbour_51x"),
+        ("Das Passwort lautet Sommer2024!", "Sommer2024!"),
+        ("Server=db;User Id=sa;Password=Kd93-lsPq;Encrypt=true", "Kd93-lsPq"),
+        ("jdbc:mysql://db/crm?user=app&password=Kd93lsPq2", "Kd93lsPq2"),
+        ("spring.datasource.password=Kd93lsPq2", "Kd93lsPq2"),
+        ("auth: { user: 'crm', pass: 'Zq8-kdpL2' }", "Zq8-kdpL2"),
+    ] {
+        let found: Vec<_> =
+            scan(text).into_iter().filter(|finding| &*finding.kind == "SECRET_PASSWORD").collect();
+        let start =
+            text.chars().count() - text.split_once(value).unwrap().1.chars().count() - value.chars().count();
+        assert_eq!(
+            found.iter().map(|finding| finding.span).collect::<Vec<_>>(),
+            [Span { start, end: start + value.chars().count() }],
+            "{text}"
+        );
+    }
+    for text in [
+        "Votre mot de passe a été réinitialisé, merci de le changer avant le 12/05/2025.",
+        "Le mot de passe est obligatoire et doit contenir 12 caractères.",
+        "password must be at least 12 characters",
+        "pass : 4 jours à 120 €",
+        "La clé API est dans le coffre.",
+        "const token = await getToken(user.id);",
+        "let password = prompt('Password?');",
+        "this.secretKey = this.config.get('SECRET_KEY');",
+        "if (password === confirmPassword) {",
+        "PASSWORD_MIN_LENGTH=12",
+        "password: !vault |",
+        "token budget is 4096 tokens per request",
+        "integrity: sha512-Zk3Lq8Wm5Tn2Rv7Xs4Bd9Fg6Hj1Kc0PaYeUi",
+    ] {
+        assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
     }
 }

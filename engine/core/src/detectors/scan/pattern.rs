@@ -241,3 +241,35 @@ fn jwt_algorithm(token: &str) -> Option<String> {
 fn is_none(algorithm: &str) -> bool {
     algorithm.eq_ignore_ascii_case("none")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Find, catalogue};
+    use super::*;
+
+    #[test]
+    fn every_expression_of_the_catalogue_is_a_shape_or_compiles() {
+        let mut general = 0;
+        for entry in catalogue().iter() {
+            let expression = match &entry.find {
+                Find::Pattern(pattern) => &pattern.regex,
+                Find::Assigned(assigned) => &assigned.value,
+                _ => continue,
+            };
+            let matcher = Matcher::new(expression).unwrap();
+            if !matches!(matcher, Matcher::Shape(_)) {
+                general += 1;
+                assert!(matcher.regex().is_some(), "{}", entry.id);
+            }
+        }
+        assert!(general < 100, "{general} expressions need the general engine");
+    }
+
+    #[test]
+    fn the_checksums_of_vendors_hold_for_what_they_make_and_for_nothing_else() {
+        let body = format!("gl{}", "sa_Zk3Lq8Wm5Tn2Rv7Xs4Bd9Fg6Hj1Kc0Pa");
+        let token = format!("{body}_{:08x}", check::crc32(body.as_bytes()).swap_bytes());
+        assert!(grafana_checksum(&token) && !grafana_checksum(&token.replace("Zk3", "Zk4")));
+        assert!(!grafana_checksum("glsa"));
+    }
+}

@@ -69,7 +69,8 @@ const CREDENTIALS: [&str; 22] = [
     "accesskeysecret",
 ];
 /// What makes a key a secret one.
-const KEY_QUALIFIERS: [&str; 44] = [
+const KEY_QUALIFIERS: [&str; 45] = [
+    "session",
     "api",
     "access",
     "secret",
@@ -359,6 +360,7 @@ pub(super) fn is_reference(value: &str) -> bool {
     STARTS.iter().any(starts)
         || INSIDE.iter().any(|part| value.contains(part))
         || value.ends_with("...")
+        || value.strip_prefix('!').is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_alphabetic()))
         || is_dotted_name(value)
 }
 
@@ -704,6 +706,7 @@ mod tests {
             "{{ token }}",
             "<token>",
             "process.env.TOKEN",
+            "!vault",
             "os.environ",
             "vault:secret/x",
             "config.api.token",
