@@ -193,6 +193,13 @@ fn wrong_checksums_and_labelled_numbers_are_left_alone() {
         "trace 4bf92f3577b34da6a3ce929d0e0e4736 span 00f067aa0ba902b7",
         "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         "v2.22.27 (build 20241122.3), port 8080",
+        "<path d=\"M 4 8 c 0.425782 0.351563 0.488282 0.980469 0.148438 0.710938\"/>",
+        "[0.03125, 0.136718, 0.449218, 0.710938]",
+        "0.03125 0.136718 et 0 016.934 12 2.926",
+        "RFC 2616, sections 3.3.2.11 et #section-9.3.2.5",
+        "5 Franklin St, Boston MA 02110-1301",
+        "abcdefghij0123456789, \"0123456789\"",
+        "0x3FF000000000000, 4562746939482794594",
     ] {
         assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
     }

@@ -309,9 +309,10 @@ impl Scan<'_> {
             && (usual.contains(&window.lengths()) || window.lengths().iter().all(|length| *length == 1));
         let has_context = self.has_context(Structure::Card, &window.range);
         let is_unbroken = window.is_unbroken();
-        // Thirteen digits are as many as a European article number has, and cards of that length are rare.
+        // Thirteen digits are as many as a European article number has, more than sixteen are any large number, and cards
+        // of these lengths are rare.
         let needs_context = window.has_twin
-            || window.symbols().len() < 14
+            || !(14..=16).contains(&window.symbols().len())
             || !(is_usual || is_unbroken)
             || is_tied(self.bytes, &window.range)
             || (is_unbroken && self.contexts.is_labelled(&window.range));
@@ -426,7 +427,7 @@ pub(super) fn is_amount(bytes: &[u8], range: &Range<usize>) -> bool {
     units.iter().any(|unit| rest.starts_with(unit)) || signs.iter().any(|sign| before.ends_with(sign))
 }
 
-/// Whether a dotted number is the version of something: behind such a word, or a product token (RFC 9110,
+/// Whether a dotted number is the version or the section of something: behind such a word, or a product token (RFC 9110,
 /// section 10.1.5).
 fn is_version(bytes: &[u8], start: usize) -> bool {
     if byte_before(bytes, start) == b'/'
@@ -434,12 +435,12 @@ fn is_version(bytes: &[u8], start: usize) -> bool {
     {
         return true;
     }
-    let before = bytes.get(start.saturating_sub(16)..start).unwrap_or_default();
-    let before = before.trim_ascii_end();
-    let before =
-        before.strip_suffix(b":").or_else(|| before.strip_suffix(b"=")).unwrap_or(before).trim_ascii_end();
+    let before = bytes.get(start.saturating_sub(20)..start).unwrap_or_default();
+    let is_mark = |byte: &u8| byte.is_ascii_whitespace() || b":=-_`'\"(".contains(byte);
+    let end = before.iter().rposition(|byte| !is_mark(byte)).map_or(0, |last| last + 1);
+    let before = before.get(..end).unwrap_or_default();
     let word = before.rsplit(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
-    let words: [&[u8]; 10] = [
+    let words: [&[u8]; 18] = [
         b"v",
         b"ver",
         b"version",
@@ -450,6 +451,14 @@ fn is_version(bytes: &[u8], start: usize) -> bool {
         b"rev",
         b"revision",
         b"patch",
+        b"section",
+        b"sections",
+        b"chapter",
+        b"chapitre",
+        b"clause",
+        b"article",
+        b"appendix",
+        b"kernel",
     ];
     words.iter().any(|known| word.eq_ignore_ascii_case(known))
 }

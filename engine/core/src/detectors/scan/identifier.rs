@@ -254,11 +254,10 @@ impl Scan<'_> {
 
     /// Whether nothing around a window says that it is something else, or part of it.
     fn is_free(&self, window: &Window, is_shared: bool) -> bool {
-        let is_number = window.letters == 0;
-        !window.has_twin
-            && !is_tied(self.bytes, &window.range)
-            && !(is_number && is_amount(self.bytes, &window.range))
-            && !(is_shared && self.contexts.is_labelled(&window.range))
+        let is_part = window.has_twin || is_tied(self.bytes, &window.range);
+        let is_sum = window.letters == 0 && is_amount(self.bytes, &window.range);
+        let is_labelled = is_shared && self.contexts.is_labelled(&window.range);
+        !is_part && !is_sum && !is_labelled
     }
 }
 

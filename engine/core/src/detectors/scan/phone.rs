@@ -32,7 +32,6 @@ const TRUNK_ZERO: &[(u16, &[&[u8]])] = &[
             &[4, 6],
             &[4, 7],
             &[4, 8],
-            &[5, 4],
             &[5, 5],
             &[5, 6],
             &[5, 7],
@@ -167,9 +166,21 @@ impl Scan<'_> {
         }
         let is_free = !is_tied(self.bytes, range) && !self.contexts.is_labelled(range);
         let has_context = || self.has_context(Structure::Phone, range);
+        // A checksum and a word of its own say more than the word for a telephone.
+        let is_other = self.found.iter().rev().take(8).any(|found| {
+            found.range == *range
+                && matches!(found.entry.find, Find::Identifier(_))
+                && found.score >= found.entry.score.context
+        });
         if let Some(number) = digits.strip_prefix(b"00") {
-            let is_number = number.len() >= 9 && is_international(number);
+            // A decimal fraction has its zeros in two groups.
+            let is_prefix = self.bytes.get(range.start..).is_some_and(|text| text.starts_with(b"00"));
+            let is_number =
+                is_prefix && number.len() >= 9 && has_one_separator(groups) && is_international(number);
             return (is_number && (is_free || has_context())).then(|| (form, international(number)));
+        }
+        if digits.windows(2).all(|pair| matches!(pair, [first, second] if first + 1 == *second)) {
+            return None;
         }
         if let Some(rest) = digits.strip_prefix(b"0") {
             let lengths = || groups.iter().map(|group| group.word.end - group.word.start);
@@ -179,7 +190,7 @@ impl Scan<'_> {
                     .any(|grouping| lengths().eq(grouping.iter().map(|length| usize::from(*length))))
                     && is_of(*code, digits, rest)
             }) && has_one_separator(groups);
-            if is_usual && is_free || has_context() && is_of_any(digits, rest) {
+            if is_usual && is_free || !is_other && has_context() && is_of_any(digits, rest) {
                 let value = if rest.len() == 9 && is_national(33, rest) {
                     format!("+33{}", text(rest))
                 } else {
@@ -193,12 +204,6 @@ impl Scan<'_> {
         let has_code = groups.first().is_some_and(|first| first.word.end - first.word.start <= 3);
         let is_number = NO_TRUNK.iter().any(|code| is_national(*code, digits))
             || ((has_code || is_unbroken) && (10..=12).contains(&digits.len()) && is_international(digits));
-        // A checksum and a word of its own say more than the word for a telephone.
-        let is_other = self.found.iter().rev().take(8).any(|found| {
-            found.range == *range
-                && matches!(found.entry.find, Find::Identifier(_))
-                && found.score >= found.entry.score.context
-        });
         (is_number && !is_other && has_context()).then(|| (form, text(digits)))
     }
 

@@ -1,7 +1,8 @@
 //! In: a decimal fraction, or a degree sign. Out: a position on the Earth (ISO 6709).
 //!
-//! Two decimal fractions of at least four places that can be latitude and longitude are a position: four places are
-//! eleven metres, which no other pair of numbers is usually written with. One alone counts behind its name.
+//! Two decimal fractions of at least four places with a comma between them that can be latitude and longitude are a
+//! position: four places are eleven metres, which no other pair of numbers is usually written with. In a longer row of
+//! numbers, such as a drawing, or without the comma, they need a word. One alone counts behind its name.
 
 use std::ops::Range;
 
@@ -29,10 +30,16 @@ impl Scan<'_> {
         };
         let Some(first) = self.fraction(signed) else { return };
         let first_end = self.hemisphere(first.end);
-        let second = self.gap(first_end).and_then(|at| self.fraction(at));
+        let second = self.gap(first_end).and_then(|at| Some((at, self.fraction(at)?)));
         let (range, form) = match second {
-            Some(second) if first.degrees.abs() <= 90.0 && second.degrees.abs() <= 180.0 => {
-                (signed..self.hemisphere(second.end), Form::Telling)
+            Some((from, second)) if first.degrees.abs() <= 90.0 && second.degrees.abs() <= 180.0 => {
+                let range = signed..self.hemisphere(second.end);
+                let is_pair = self.slice(&(first_end..from)).contains([',', ';']) && !self.is_in_row(&range);
+                if !is_pair && !self.has_context(Structure::Gps, &range) {
+                    self.position_end = range.end;
+                    return;
+                }
+                (range, Form::Telling)
             }
             // In JSON and tables the two stand apart, each behind its name.
             _ if first.degrees.abs() <= 180.0 && self.is_named(&(signed..first.end)) => {
@@ -59,6 +66,17 @@ impl Scan<'_> {
         self.position_end = range.end;
         let value = self.slice(&range).to_owned();
         self.found(Structure::Gps, range, Form::Telling, value);
+    }
+
+    /// Whether more numbers stand before or behind.
+    fn is_in_row(&self, range: &Range<usize>) -> bool {
+        let is_gap = |byte: &u8| byte.is_ascii_whitespace() || *byte == b',';
+        let before =
+            self.bytes.get(..range.start).unwrap_or_default().iter().rev().take(4).find(|byte| !is_gap(byte));
+        let behind =
+            self.bytes.get(range.end..).unwrap_or_default().iter().take(4).find(|byte| !is_gap(byte));
+        before.is_some_and(u8::is_ascii_digit)
+            || behind.is_some_and(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'+'))
     }
 
     fn is_named(&self, range: &Range<usize>) -> bool {
