@@ -20,6 +20,20 @@
 //! of 0 is not reported, so such a value needs its context. A `base` below 0.5 is below the threshold that a policy has
 //! unless it says otherwise.
 //!
+//! # Identifiers
+//! Most identifiers are data: the shapes they are written in, a named [`Check`], and what they [need](Needs) to be
+//! believed, because a bare number passes a weak checksum by chance. Without a context word an identifier must pass
+//! its checksum, be grouped as one of its shapes (or stand unbroken, where that is telling enough), and not be part of
+//! something else: tied to more characters by punctuation, beside a group of the same length, an amount. With a
+//! context word any regular grouping will do. What has no checksum to prove it always needs the word.
+//!
+//! # Context words
+//! A word speaks for the values behind it until another value stands between them, unless the two are a list
+//! ("SIREN 732829320 et 404833048"), and for a value right before it in the same clause ("732829320 RCS Paris"). The
+//! nearest word decides: where several identifiers fit the same digits, the one whose word is nearest is meant; and
+//! where a word for a number that is nobody's stands nearer (an order, an article, a parcel, a version), the number is
+//! none of them. A checksum with its own word outweighs a telephone number that only a word speaks for.
+//!
 //! # Overlaps
 //! A finding that lies wholly inside another one of at least the same score is dropped (a SIREN inside a SIRET,
 //! a card number inside an IBAN); of two equal spans the higher score stays, then the lower id. Findings that

@@ -56,6 +56,7 @@ pub(super) const LABELS: &[&str] = &[
     "gencod",
     "numéro de série",
     "expédition",
+    "transaction",
     "bordereau",
     "incident",
     "mandat",

@@ -13,8 +13,8 @@ use super::groups::{MAX_SYMBOLS, Window, is_amount, is_tied};
 /// The identifiers of the catalogue, compiled.
 pub(super) struct Identifiers {
     rules: Vec<Rule>,
-    /// By length.
-    readings: Vec<Vec<Reading>>,
+    /// By length: those that are digits alone, and those that may hold letters.
+    readings: Vec<[Vec<Reading>; 2]>,
 }
 
 /// One identifier.
@@ -26,6 +26,7 @@ struct Rule {
 }
 
 /// What an identifier looks like without separators, and the groups it is written in.
+#[derive(Clone)]
 struct Reading {
     rule: usize,
     /// Bit by bit: where a letter must stand, and where a digit.
@@ -39,6 +40,7 @@ struct Reading {
 }
 
 /// Lengths of groups and what joins them; a space stands for any separator, the same throughout.
+#[derive(Clone)]
 struct Grouping {
     lengths: Vec<u8>,
     separators: Vec<u8>,
@@ -63,16 +65,23 @@ pub(super) struct Candidate {
 impl Identifiers {
     pub(super) fn new(entries: &[&Entry]) -> Self {
         let mut rules = Vec::new();
-        let mut readings: Vec<Vec<Reading>> = Vec::new();
-        readings.resize_with(MAX_SYMBOLS + 1, Vec::new);
+        let mut readings: Vec<[Vec<Reading>; 2]> = Vec::new();
+        readings.resize_with(MAX_SYMBOLS + 1, Default::default);
         for (index, entry) in entries.iter().enumerate() {
             let Find::Identifier(Identifier { shapes, check, needs }) = &entry.find else { continue };
             for shape in shapes.iter().flat_map(|shape| expand(shape)) {
                 let (reading, length) = Reading::new(rules.len(), &shape);
                 let Some(of_length) = readings.get_mut(length) else { continue };
-                match of_length.iter_mut().find(|other| other.is_like(&reading)) {
-                    Some(other) => other.groupings.extend(reading.groupings),
-                    None => of_length.push(reading),
+                let [digits, others] = of_length;
+                let all = (1_u32 << length) - 1;
+                for list in
+                    [(reading.letters == 0).then_some(digits), (reading.digits != all).then_some(others)]
+                {
+                    let Some(list) = list else { continue };
+                    match list.iter_mut().find(|other| other.is_like(&reading)) {
+                        Some(other) => other.groupings.extend_from_slice(&reading.groupings),
+                        None => list.push(reading.clone()),
+                    }
                 }
             }
             rules.push(Rule { entry: index, check: *check, needs: *needs });
@@ -189,7 +198,8 @@ impl Scan<'_> {
     pub(super) fn identifiers(&mut self, window: &Window) {
         let scanner = self.scanner;
         let symbols = window.symbols();
-        let Some(readings) = scanner.identifiers.readings.get(symbols.len()) else { return };
+        let Some([digits, others]) = scanner.identifiers.readings.get(symbols.len()) else { return };
+        let readings = if window.letters == 0 { digits } else { others };
         let mut best: Option<Candidate> = None;
         for reading in readings {
             if !reading.admits(window, symbols) {

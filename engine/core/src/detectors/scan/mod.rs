@@ -54,6 +54,8 @@ pub(super) struct Found {
 
 /// A mark at the start of a value that is not longer than this, in bytes, says little about whose it is.
 const LEAST_MARK: usize = 3;
+/// Shortest name of a column that is made of several words, in bytes.
+const LEAST_NAME: usize = 6;
 
 /// How telling the form of a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,11 +161,11 @@ impl Scanner {
                 of_literal.push(what);
             }
         };
-        for label in LABELS.iter().flat_map(|label| cases(label)) {
+        for label in LABELS.iter().flat_map(|label| forms(label)) {
             note(&label, Use::Label);
         }
         for (index, entry) in entries.iter().enumerate() {
-            for word in entry.context.values().flatten().flat_map(|word| cases(word)) {
+            for word in entry.context.values().flatten().flat_map(|word| forms(word)) {
                 note(&word, Use::Context(index));
             }
             match &entry.find {
@@ -436,6 +438,19 @@ impl Scan<'_> {
     fn slice(&self, range: &Range<usize>) -> &str {
         self.text.get(range.clone()).unwrap_or_default()
     }
+}
+
+/// A context word as it may stand in a text: in all its cases, and where it is several words, as the name of a column
+/// or a variable.
+fn forms(word: &str) -> Vec<String> {
+    let mut forms = cases(word);
+    if word.contains([' ', '-']) && word.len() >= LEAST_NAME {
+        forms.extend(cases(&word.replace([' ', '-'], "_")));
+        forms.extend(cases(&word.replace([' ', '-'], "")));
+    }
+    forms.sort();
+    forms.dedup();
+    forms
 }
 
 /// A word in the cases that the automaton tells apart, which folds ASCII letters only.
