@@ -32,7 +32,7 @@
 //! ("SIREN 732829320 et 404833048"), and for a value right before it in the same clause ("732829320 RCS Paris"). The
 //! nearest word decides: where several identifiers fit the same digits, the one whose word is nearest is meant; and
 //! where a word for a number that is nobody's stands nearer (an order, an article, a parcel, a version), the number is
-//! none of them. A checksum with its own word outweighs a telephone number that only a word speaks for.
+//! none of them. In the head of a table a word speaks for its column and for nothing else. A checksum with its own word outweighs a telephone number that only a word speaks for.
 //!
 //! # Overlaps
 //! A finding that lies wholly inside another one of at least the same score is dropped (a SIREN inside a SIRET,

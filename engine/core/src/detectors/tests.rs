@@ -220,6 +220,8 @@ fn the_nearest_word_decides_what_a_number_is() {
         (format!("BSN {number}"), "NL_BSN"),
         (format!("SIREN inconnu, NIF : {number}"), "PT_NIF"),
         (format!("NIF ? SIREN ? BSN : {number}"), "NL_BSN"),
+        // Groups decide where one word speaks for several: a Swedish number has other groups.
+        ("NI number 050 725 4589".to_owned(), "UK_NHS"),
     ] {
         assert_eq!(kinds(&text), [expected], "{text}");
     }
@@ -231,6 +233,22 @@ fn a_word_announces_a_list_and_not_the_next_field() {
     assert_eq!(kinds("SIREN : 732829320, capital social 404833048"), ["SIREN_FR"]);
     assert_eq!(kinds(r#"{"siren": "732829320", "total": 404833048}"#), ["SIREN_FR"]);
     assert_eq!(kinds(r#"{"total": 404833048, "siren": "732829320"}"#), ["SIREN_FR"]);
+}
+
+#[test]
+fn the_name_of_a_column_speaks_for_what_stands_in_it() {
+    let csv = "id;nom;telephone;bsn;date_naissance;date_commande\n\
+        111222333;Ana;612 345 678;111222333;12/03/1984;13/03/2024\n\
+        123456782;Luis;792056028;123456782;1971-06-02;14/03/2024\n";
+    assert_eq!(kinds(csv), ["PHONE", "NL_BSN", "DATE_OF_BIRTH", "PHONE", "NL_BSN", "DATE_OF_BIRTH"]);
+    let markdown = "| Client | Naissance | Commande |\n|---|---|---|\n| Ana | 12.03.1984 | 111222333 |\n";
+    assert_eq!(kinds(markdown), ["DATE_OF_BIRTH"]);
+    let quoted = "\"name\",\"siren\",\"order\"\n\"A, B\",\"732829320\",\"404833048\"\n";
+    assert_eq!(kinds(quoted), ["SIREN_FR"]);
+    let other = "id;siret\n73282932000074;35600000049837\n";
+    assert_eq!(kinds(other), ["SIRET_FR"]);
+    let orders = "order_id,quantity,ean\n0612345678,1,4006381333931\n";
+    assert_eq!(kinds(orders), Vec::<String>::new());
 }
 
 #[test]
@@ -399,6 +417,9 @@ fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
         "48.8566, ",
         "00:1b:",
         "00-1b-",
+        "tel;nom\n1;2\n",
+        "tel;1;2;",
+        "tel;\n",
         "(0",
         "+49 ",
         "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ",

@@ -103,12 +103,20 @@ impl Scan<'_> {
     /// The dates that belong to words of birth.
     pub(super) fn births(&mut self) {
         let Some(&entry) = self.scanner.structures.get(&Structure::DateOfBirth) else { return };
-        let words: Vec<_> = self.contexts.of(entry).collect();
+        let mut dates: Vec<(Range<usize>, Date)> = self
+            .contexts
+            .of(entry)
+            .filter_map(|word| self.date_behind(&word).or_else(|| self.date_before(&word)))
+            .chain(
+                self.contexts
+                    .cells_of(entry)
+                    .into_iter()
+                    .filter_map(|at| self.date(at).map(|date| (at..date.end, date))),
+            )
+            .collect();
+        dates.sort_by_key(|(range, _)| range.start);
         let mut done = 0;
-        for word in words {
-            let Some((range, date)) = self.date_behind(&word).or_else(|| self.date_before(&word)) else {
-                continue;
-            };
+        for (range, date) in dates {
             if range.start < done {
                 continue;
             }

@@ -1,11 +1,13 @@
 //! In: where context words stand. Out: whether one stands near a value, and how near.
 //!
 //! A word counts when it ends at most 64 bytes before the value, or starts at most 24 behind it in the same clause.
+//! In the head of a [table](super::table) it speaks for its column and nothing else.
 //! It does not count when it announces something else: another value stands between it and this one, or a nearer
 //! word says what this one is (a [label](LABELS): an order, an article, a version).
 
 use std::ops::Range;
 
+use super::table::Table;
 use super::{byte_at, byte_before};
 
 /// How far before a value a context word counts, in bytes.
@@ -16,6 +18,8 @@ const BEHIND: usize = 24;
 const MAX_WORD: usize = 64;
 /// How far before a value a label says what it is, in bytes.
 const LABEL: usize = 24;
+/// How near the name of a column is to what stands in it.
+const COLUMN: usize = 4;
 /// Digits that are another value rather than the number of a house or of a list.
 const VALUE: usize = 6;
 
@@ -220,11 +224,12 @@ pub(super) enum Speaks {
 pub(super) struct Contexts<'s> {
     bytes: &'s [u8],
     words: Vec<(Range<usize>, &'s [Speaks])>,
+    tables: Vec<Table<'s>>,
 }
 
 impl<'s> Contexts<'s> {
     pub(super) fn new(text: &'s str) -> Self {
-        Self { bytes: text.as_bytes(), words: Vec::new() }
+        Self { bytes: text.as_bytes(), words: Vec::new(), tables: Vec::new() }
     }
 
     pub(super) fn push(&mut self, word: Range<usize>, speaks: &'s [Speaks]) {
@@ -233,13 +238,37 @@ impl<'s> Contexts<'s> {
 
     pub(super) fn sort(&mut self) {
         self.words.sort_unstable_by_key(|(word, _)| (word.start, word.end));
+        self.tables = Table::all(self.bytes, &self.words);
     }
 
-    /// The places of the words that speak for an entry.
+    /// The table whose body holds a place.
+    fn table(&self, place: usize) -> Option<&Table<'s>> {
+        let next = self.tables.partition_point(|table| table.starts_at() <= place);
+        next.checked_sub(1).and_then(|at| self.tables.get(at)).filter(|table| table.holds(place))
+    }
+
+    /// Whether a place stands in a table that has a column for an entry. Asked where no word speaks for the entry, so
+    /// the place is in another column.
+    pub(super) fn has_other_column(&self, entry: usize, place: usize) -> bool {
+        self.table(place).is_some_and(|table| table.has_column_of(entry))
+    }
+
+    /// Where the cells of the columns start that are named for an entry.
+    pub(super) fn cells_of(&self, entry: usize) -> Vec<usize> {
+        self.tables.iter().flat_map(|table| table.cells_of(self.bytes, entry)).collect()
+    }
+
+    /// Whether a word names a column of a table.
+    fn is_name(&self, word: &Range<usize>) -> bool {
+        let next = self.tables.partition_point(|table| table.starts_at() <= word.start);
+        next.checked_sub(1).and_then(|at| self.tables.get(at)).is_some_and(|table| table.names(word))
+    }
+
+    /// The places of the words that speak for an entry, without those that name columns.
     pub(super) fn of(&self, entry: usize) -> impl Iterator<Item = Range<usize>> {
         self.words
             .iter()
-            .filter(move |(_, speaks)| speaks.contains(&Speaks::For(entry)))
+            .filter(move |(word, speaks)| speaks.contains(&Speaks::For(entry)) && !self.is_name(word))
             .map(|(word, _)| word.clone())
     }
 
@@ -250,9 +279,18 @@ impl<'s> Contexts<'s> {
 
     /// How many bytes lie between a value and the nearest word that speaks for it as the entry.
     pub(super) fn distance(&self, entry: usize, value: &Range<usize>) -> Option<usize> {
+        let table = self.table(value.start);
+        if let Some(table) = table
+            && table.speaks_at(self.bytes, value.start).any(|speaks| speaks == Speaks::For(entry))
+        {
+            return Some(COLUMN);
+        }
         let mut nearest: Option<usize> = None;
         let mut label = usize::MAX;
         for (word, speaks) in self.around(value) {
+            if table.is_some_and(|table| table.names(word)) {
+                continue;
+            }
             let is_own = speaks.contains(&Speaks::For(entry));
             if word.end <= value.start {
                 let distance = value.start - word.end;
@@ -278,7 +316,14 @@ impl<'s> Contexts<'s> {
 
     /// Whether the word nearest before a value labels it as a number that is nobody's.
     pub(super) fn is_labelled(&self, value: &Range<usize>) -> bool {
+        let table = self.table(value.start);
+        if let Some(table) = table
+            && table.speaks_at(self.bytes, value.start).any(|speaks| speaks == Speaks::Label)
+        {
+            return true;
+        }
         self.around(value)
+            .filter(|(word, _)| !table.is_some_and(|table| table.names(word)))
             .take_while(|(word, _)| word.start < value.start)
             .filter(|(word, _)| word.end <= value.start && value.start - word.end <= LABEL)
             .any(|(word, speaks)| speaks.contains(&Speaks::Label) && self.reaches(word.end, value.start))

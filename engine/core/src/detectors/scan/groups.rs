@@ -51,7 +51,7 @@ impl Word {
         self.end - self.start
     }
 
-    fn is_digits(self) -> bool {
+    pub(super) fn is_digits(self) -> bool {
         self.has_digit && !self.has_letter
     }
 }

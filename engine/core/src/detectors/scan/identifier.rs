@@ -58,6 +58,8 @@ enum Grouped {
 pub(super) struct Candidate {
     entry: usize,
     score: f64,
+    /// It is grouped as one of its shapes, or unbroken.
+    is_regular: bool,
     /// Bytes between the value and its nearest context word.
     distance: Option<usize>,
 }
@@ -242,7 +244,9 @@ impl Scan<'_> {
                         (Needs::Nothing, _) => true,
                     };
                 let is_shared = grouped == Grouped::Unbroken && entry.score.weak.is_some();
-                stands_alone && !(window.has_lower && rule.check.is_none()) && self.is_free(window, is_shared)
+                stands_alone
+                    && !(window.has_lower && rule.check.is_none())
+                    && self.is_free(window, is_shared.then_some(rule.entry))
             }
         };
         if !is_believed {
@@ -259,26 +263,31 @@ impl Scan<'_> {
         if distance.is_some() {
             best = best.max(score.context);
         }
-        (best > 0.0).then_some(Candidate { entry: rule.entry, score: best, distance })
+        let is_regular = grouped != Grouped::Otherwise;
+        (best > 0.0).then_some(Candidate { entry: rule.entry, score: best, is_regular, distance })
     }
 
-    /// Whether nothing around a window says that it is something else, or part of it.
-    fn is_free(&self, window: &Window, is_shared: bool) -> bool {
+    /// Whether nothing around a window says that it is something else, or part of it; `shared` is the entry when other
+    /// numbers share its form.
+    fn is_free(&self, window: &Window, shared: Option<usize>) -> bool {
         let is_part = window.has_twin || is_tied(self.bytes, &window.range);
         let is_sum = window.letters == 0 && is_amount(self.bytes, &window.range);
-        let is_labelled = is_shared && self.contexts.is_labelled(&window.range);
+        let is_labelled = shared.is_some_and(|entry| {
+            self.contexts.is_labelled(&window.range)
+                || self.contexts.has_other_column(entry, window.range.start)
+        });
         !is_part && !is_sum && !is_labelled
     }
 }
 
 impl Candidate {
-    /// Whether this one is rather meant than another: by the nearer word, then the score.
+    /// Whether this one is rather meant than another: by the nearer word, then the usual groups, then the score.
     fn beats(&self, other: &Self) -> bool {
         let far = usize::MAX;
         match self.distance.unwrap_or(far).cmp(&other.distance.unwrap_or(far)) {
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Greater => false,
-            std::cmp::Ordering::Equal => self.score > other.score,
+            std::cmp::Ordering::Equal => (self.is_regular, self.score) > (other.is_regular, other.score),
         }
     }
 }

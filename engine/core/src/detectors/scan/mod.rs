@@ -23,6 +23,7 @@ mod plan;
 mod plausible;
 mod secret;
 mod shape;
+mod table;
 
 use std::collections::HashMap;
 use std::ops::Range;

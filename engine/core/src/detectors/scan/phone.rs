@@ -164,7 +164,10 @@ impl Scan<'_> {
         {
             return None;
         }
-        let is_free = !is_tied(self.bytes, range) && !self.contexts.is_labelled(range);
+        // Three groups and more are no number of an order; behind a word of letters and digits they are of a parcel.
+        let is_cut = before.is_some_and(|before| !before.word.is_digits() && before.word.has_digit());
+        let is_labelled = groups.len() < 3 && self.contexts.is_labelled(range);
+        let is_free = !is_cut && !is_labelled && !is_tied(self.bytes, range);
         let has_context = || self.has_context(Structure::Phone, range);
         // A checksum and a word of its own say more than the word for a telephone.
         let is_other = self.found.iter().rev().take(8).any(|found| {
