@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use novacrm_api_domain::user::Locale;
+use novacrm_service::error::chain;
 use novacrm_service::telemetry;
 use url::Url;
 
-use crate::db::{Database, migrate};
+use crate::db::{Database, archive, migrate};
 use crate::http::documentation;
 use crate::server::{self, Config};
 use crate::services::{Clock, SystemClock, setup};
@@ -30,6 +31,29 @@ enum Command {
     Serve(Box<Serve>),
     /// Bring the CRM database to this version, make the first account, fill in demonstration data.
     Migrate(Migrate),
+    /// Write every record of the CRM database into a folder, as of one moment.
+    #[command(
+        after_help = "The folder holds `manifest.json` and one compressed file per table, with their digests. It is \
+complete when it is there; a dump that was cut off is begun anew.\n\nReads NOVACRM_DATABASE_URL."
+    )]
+    Dump {
+        /// Folder to make.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Read a dump back into a database of the same version, whole or not at all.
+    #[command(
+        after_help = "The database must have been migrated by the release that the manifest names, and hold no \
+record.\n\nReads NOVACRM_MIGRATION_DATABASE_URL: the database, as its owner."
+    )]
+    Restore {
+        /// Folder with a dump.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Delete the records that the database holds.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Write the OpenAPI document to standard output.
     Openapi,
     /// Write completions for a shell to standard output.
@@ -98,6 +122,8 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(serve) => block_on(serving(*serve)),
         Command::Migrate(migrate) => block_on(migrating(migrate)),
+        Command::Dump { to } => block_on(dumping(to)),
+        Command::Restore { from, replace } => block_on(restoring(from, replace)),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };
@@ -168,6 +194,22 @@ async fn migrating(options: Migrate) -> Result<(), Failure> {
         tracing::info!(made, "demonstration data");
     }
     Ok(())
+}
+
+async fn dumping(to: PathBuf) -> Result<(), Failure> {
+    let url = secret("NOVACRM_DATABASE_URL")?;
+    let manifest = archive::dump(&url, &to, SystemClock.now()).await.map_err(|error| chain(&error))?;
+    say(&format!("{} records of {} tables in {}.", manifest.rows(), manifest.tables.len(), to.display()))
+}
+
+async fn restoring(from: PathBuf, replace: bool) -> Result<(), Failure> {
+    let url = secret("NOVACRM_MIGRATION_DATABASE_URL")?;
+    let manifest = archive::restore(&url, &from, replace).await.map_err(|error| chain(&error))?;
+    say(&format!("{} records of {} tables restored.", manifest.rows(), manifest.tables.len()))
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{line}").map_err(|error| error.to_string())
 }
 
 /// Says which variable is wrong.

@@ -18,6 +18,7 @@ use crate::services::once::Once;
 use crate::services::ports::{StoreError, Written};
 
 pub mod accounts;
+pub mod archive;
 pub mod assessments;
 pub mod contacts;
 pub mod interactions;

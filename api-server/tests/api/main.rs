@@ -2,6 +2,8 @@
 //! each test is its own; `DATABASE_URL` names a server that may create databases.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
 mod assessments;
 #[cfg(test)]
 mod auth;
