@@ -63,13 +63,7 @@ impl Keys {
     /// # Errors
     /// Names the file that is missing or cannot be used.
     pub fn read(dir: &Path, tenant: &str) -> Result<Self, KeyError> {
-        let path = dir.join("audit-signing.key");
-        let signing = CheckpointKey::from_pem(&origin(tenant), &text(&path)?)
-            .map_err(|source| KeyError::Log { path, source })?;
-        let public = dir.join(PUBLIC_KEY_FILE);
-        if text(&public)?.trim() != signing.verifier_line() {
-            return Err(KeyError::Pair(public));
-        }
+        let signing = read_signing(dir, tenant)?;
         Ok(Self {
             decision: pipeline::Keys {
                 fingerprint: FingerprintKey::new(*symmetric(dir, "fingerprint.key")?),
@@ -80,6 +74,21 @@ impl Keys {
             signing: Arc::new(signing),
         })
     }
+}
+
+/// Reads the key that signs a log; the public one beside it must be its own.
+///
+/// # Errors
+/// When a file is missing or holds no key.
+pub fn read_signing(dir: &Path, tenant: &str) -> Result<CheckpointKey, KeyError> {
+    let path = dir.join("audit-signing.key");
+    let signing = CheckpointKey::from_pem(&origin(tenant), &text(&path)?)
+        .map_err(|source| KeyError::Log { path, source })?;
+    let public = dir.join(PUBLIC_KEY_FILE);
+    if text(&public)?.trim() != signing.verifier_line() {
+        return Err(KeyError::Pair(public));
+    }
+    Ok(signing)
 }
 
 /// Reads the key that verifies a log.

@@ -62,6 +62,9 @@ pub enum AuditError {
     /// More requests wait than may wait.
     #[error("the audit log's queue is full")]
     QueueFull,
+    /// An engine sequences the log.
+    #[error("the audit log is in use: an engine runs that still writes to it")]
+    InUse,
     /// The writer is gone; the process is shutting down.
     #[error("the audit log is closed")]
     Closed,
@@ -113,6 +116,13 @@ impl Database {
             ("idle_in_transaction_session_timeout", "10s"),
         ]);
         Ok(Self { options, durability })
+    }
+
+    /// The same database for work on the whole log, which no statement can do within the time a request has.
+    #[must_use]
+    pub fn unhurried(mut self) -> Self {
+        self.options = self.options.options([("statement_timeout", "0")]);
+        self
     }
 
     /// A connection of one's own, on a database that keeps what it commits.

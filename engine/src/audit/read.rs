@@ -1,10 +1,11 @@
 //! The log read back: as events, as files, verified, and an answer that is asked for again.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
-use novacrm_engine_core::record::log::{CheckpointVerifier, Frontier, Hash, leaf_hash};
+use novacrm_engine_core::record::log::{CheckpointKey, CheckpointVerifier, Frontier, Hash, leaf_hash};
 use novacrm_engine_core::record::tiles::{CHECKPOINT_PATH, EntryTooLong, File, TileBuilder};
 use novacrm_engine_core::record::verify::{Anchor, Body, DamageKind, LogVerifier, Place};
 use novacrm_engine_core::record::{Checkpoint, Damage, Report};
@@ -12,10 +13,13 @@ use novacrm_engine_wire::{Event, EventPage};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::AuditError;
+use super::{AuditError, Database, sequence};
+use crate::keys::PUBLIC_KEY_FILE;
 
 /// Places that may be missing in a row before the rest of the log counts as gone.
 const MAX_GAP: u64 = 100_000;
+/// Folder with the log in a [`dump`].
+const LOG_FOLDER: &str = "log";
 /// Checkpoints whose tree is kept in memory while the log is verified.
 const MAX_FRONTIERS: usize = 10_000;
 
@@ -167,11 +171,49 @@ fn add(
     builder.push(body, hash(leaf), files).map_err(|source| ExportError::Entry { sequence, source })
 }
 
+/// A last copy of a log that nobody writes to any more: its public key, and what [`export`] writes of it. A log that
+/// holds nothing, or whose schema was never made, is its key alone. A whole copy that is there already is left as it is.
+/// Returns how many records the log holds.
+///
+/// # Errors
+/// When an engine still writes to it, the database cannot be read, or a file cannot be written.
+pub async fn dump(
+    database: &Database,
+    key: &CheckpointKey,
+    dir: &Path,
+    progress: impl Fn(u64, u64),
+) -> Result<u64, ExportError> {
+    let log = dir.join(LOG_FOLDER);
+    let size = match sequence::seal(database, key).await {
+        Ok(size) => size,
+        Err(AuditError::Schema) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    write(dir, PUBLIC_KEY_FILE, format!("{}\n", key.verifier_line()).as_bytes())?;
+    // The second line of a checkpoint is the size of the log that it signs.
+    let copied = std::fs::read_to_string(log.join(CHECKPOINT_PATH)).unwrap_or_default();
+    if size > 0 && copied.lines().nth(1) != Some(size.to_string().as_str()) {
+        if log.exists() {
+            std::fs::remove_dir_all(&log)
+                .map_err(|source| ExportError::File { path: log.clone(), source })?;
+        }
+        export(&database.reader(), &log, progress).await?;
+    }
+    Ok(size)
+}
+
+/// Writes a file whole: it is on the disk before the next one is begun.
 fn write(dir: &Path, path: &str, bytes: &[u8]) -> Result<(), ExportError> {
     let path = dir.join(path);
-    let written =
-        path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, bytes));
-    written.map_err(|source| ExportError::File { path, source })
+    let folder = path.parent().unwrap_or(dir);
+    let written = || {
+        std::fs::create_dir_all(folder)?;
+        let mut file = std::fs::File::create(&path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::File::open(folder)?.sync_all()
+    };
+    written().map_err(|source| ExportError::File { path: path.clone(), source })
 }
 
 /// A verified database: the log's report and what is not in the log yet.

@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_millis(100);
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an engine without the lock tries for it, and after a failure.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the lock is tried for before a log is sealed.
+const SEAL_TRIES: u32 = 30;
 /// Most records of one step.
 const STEP: i64 = 5000;
 
@@ -32,11 +34,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     while !shutdown.is_cancelled() {
-        let failed = tokio::select! {
-            failed = lead(&database, &key, &sequenced, &shutdown) => failed,
-            () = shutdown.cancelled() => return,
-        };
-        match failed {
+        // It ends by itself: what it does last must not be cut off.
+        match lead(&database, &key, &sequenced, &shutdown).await {
             Ok(()) => {}
             Err(error) => tracing::warn!(%error, "sequencing stopped; it will be tried again"),
         }
@@ -57,9 +56,11 @@ async fn lead(
     let mut connection = database.connect().await?;
     let mut retry = tokio::time::interval(RETRY);
     loop {
-        retry.tick().await;
-        let held = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "held!""#, SEQUENCER_LOCK);
-        if held.fetch_one(&mut connection).await? {
+        tokio::select! {
+            _ = retry.tick() => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        if try_lock(&mut connection).await? {
             break;
         }
     }
@@ -93,6 +94,33 @@ async fn lead(
             sqlx::query_scalar!("SELECT audit_drop_expired_replies()").fetch_one(&mut connection).await?;
         }
     }
+}
+
+/// Gives every durable record its place and signs the log, when no engine runs any more. Returns how many records it
+/// holds.
+///
+/// # Errors
+/// When the database cannot be read, an engine holds the log, or the log is damaged.
+pub async fn seal(database: &Database, key: &CheckpointKey) -> Result<u64, AuditError> {
+    let mut connection = database.connect().await?;
+    let mut tries = 0;
+    while !try_lock(&mut connection).await? {
+        tries += 1;
+        if tries == SEAL_TRIES {
+            return Err(AuditError::InUse);
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    let mut log = Log::resume(&mut connection, key).await?;
+    while log.advance(&mut connection).await? {}
+    log.checkpoint(&mut connection, key).await?;
+    connection.close().await?;
+    Ok(log.tree.size())
+}
+
+async fn try_lock(connection: &mut PgConnection) -> Result<bool, AuditError> {
+    let held = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "held!""#, SEQUENCER_LOCK);
+    Ok(held.fetch_one(connection).await?)
 }
 
 struct Log {

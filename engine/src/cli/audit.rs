@@ -12,7 +12,7 @@ use novacrm_engine_core::record::{Checkpoint, CheckpointVerifier};
 use super::Failure;
 use crate::audit::read::{self, DatabaseReport};
 use crate::audit::{self, Database, Durability};
-use crate::keys::{PUBLIC_KEY_FILE, read_verifier};
+use crate::keys::{PUBLIC_KEY_FILE, read_signing, read_verifier};
 
 /// The environment variable with the engine's database.
 const DATABASE: &str = "NOVACRM_AUDIT_DATABASE_URL";
@@ -34,6 +34,23 @@ has it and the public key can verify it:\n\n  novacrm-engine audit export --to .
         /// Folder to write to; it must not hold an export already
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
+    },
+    /// Write a last copy of a log that no engine writes to any more into a folder, with its public key
+    #[command(
+        after_help = "Gives records that wait their place and signs the log first. The folder then holds \
+`audit-public.key` and, unless the log is empty, `log`, as `audit export` writes it. May be run again: a copy that is \
+whole stays.\n\nReads NOVACRM_AUDIT_DATABASE_URL, NOVACRM_KEYS_DIR and NOVACRM_TENANT."
+    )]
+    Dump {
+        /// Folder to write to
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// The tenant's id: its namespace
+        #[arg(long, env = "NOVACRM_TENANT")]
+        tenant: String,
+        /// Folder with the log's keys
+        #[arg(long, env = "NOVACRM_KEYS_DIR")]
+        keys_dir: PathBuf,
     },
     /// Verify an exported log, or the log in the database
     #[command(
@@ -78,6 +95,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Export { to } => export(&to).await,
+        Command::Dump { to, tenant, keys_dir } => dump(&to, &tenant, &keys_dir).await,
         Command::Verify(arguments) => verify(&arguments).await,
     }
 }
@@ -88,13 +106,20 @@ fn url(variable: &str) -> Result<String, Failure> {
 
 /// The database for reading: whether it keeps what it commits is without meaning here.
 fn database() -> Result<Database, Failure> {
-    Ok(Database::new(&url(DATABASE)?, Durability::Volatile)?)
+    Ok(Database::new(&url(DATABASE)?, Durability::Volatile)?.unhurried())
 }
 
 async fn export(to: &Path) -> Result<ExitCode, Failure> {
     let records =
         read::export(&database()?.reader(), to, |done, of| progress("exported", done, Some(of))).await?;
     writeln!(std::io::stdout().lock(), "{records} records exported to {}.", to.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn dump(to: &Path, tenant: &str, keys: &Path) -> Result<ExitCode, Failure> {
+    let key = read_signing(keys, tenant)?;
+    let records = read::dump(&database()?, &key, to, |done, of| progress("exported", done, Some(of))).await?;
+    writeln!(std::io::stdout().lock(), "{records} records in {}.", to.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

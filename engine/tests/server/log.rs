@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use novacrm_engine::audit::read::{DatabaseReport, events, export, verify};
+use novacrm_engine::audit::sequence::seal;
 use novacrm_engine::audit::{AuditError, Database, Durability, MIGRATIONS};
 use novacrm_engine_core::record::verify::DamageKind;
 use serde_json::json;
@@ -277,4 +278,54 @@ async fn a_database_that_may_lose_what_it_commits_is_refused(pool: PgPool) {
         }
         Err(other) => panic!("{other}"),
     }
+}
+
+#[sqlx::test(migrator = "MIGRATIONS")]
+async fn the_last_copy_of_a_log_holds_every_record_that_was_answered(pool: PgPool) {
+    let tenant = Tenant::new(pool);
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("audit");
+    let dump = ["audit", "dump", "--tenant", "acme", "--to", to.to_str().unwrap()];
+    let empty = cli(&tenant, &dump);
+    assert_eq!(empty.status.code(), Some(0), "{empty:?}");
+    let key = |path: &Path| std::fs::read_to_string(path.join("audit-public.key")).unwrap();
+    assert_eq!(key(&to).trim(), key(tenant.keys.path()).trim());
+    assert!(!to.join("log").exists(), "an empty log is its key alone");
+
+    let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;
+    fill(&engine, 3).await;
+    engine.stop().await;
+    // What an engine that was killed leaves: durable, without a place and without a signature.
+    let signed: i64 = sqlx::query_scalar("SELECT coalesce(max(size), 0) FROM audit_checkpoint")
+        .fetch_one(&tenant.pool)
+        .await
+        .unwrap();
+    assert_eq!(signed, 3, "an engine that is told to end signs what it answered");
+    for table in ["audit_checkpoint WHERE size = 3", "audit_entry WHERE sequence = 3"] {
+        execute(&tenant.pool, &format!("DELETE FROM {table}")).await;
+    }
+    for _ in 0..2 {
+        let dumped = cli(&tenant, &dump);
+        assert_eq!(dumped.status.code(), Some(0), "{dumped:?}");
+        let log = to.join("log");
+        let public = to.join("audit-public.key");
+        let from =
+            ["audit", "verify", "--from", log.to_str().unwrap(), "--public-key", public.to_str().unwrap()];
+        let intact = cli(&tenant, &from);
+        let said = String::from_utf8_lossy(&intact.stdout).into_owned();
+        assert!(said.starts_with("Intact: 3 records, 3 covered"), "{said}");
+    }
+
+    // While an engine may still write, a copy would not be the last.
+    let mut lock = tenant.pool.acquire().await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(7021967002)").execute(&mut *lock).await.unwrap();
+    let database = Database::new(&tenant.url(), Durability::Volatile).unwrap();
+    let text = std::fs::read_to_string(tenant.keys.path().join("audit-signing.key")).unwrap();
+    let origin = novacrm_engine_core::record::log::origin("acme");
+    let signing = novacrm_engine_core::record::CheckpointKey::from_pem(&origin, &text).unwrap();
+    let sealing = tokio::spawn(async move { seal(&database, &signing).await });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!sealing.is_finished(), "it waits for the engine");
+    drop(lock.close().await);
+    assert_eq!(sealing.await.unwrap().unwrap(), 3);
 }
