@@ -2,6 +2,7 @@
 //! in words, shutdown. No product logic, and nothing of ours below it.
 
 pub mod admin;
+pub mod effort;
 pub mod error;
 pub mod problem;
 pub mod serve;

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use novacrm_crds::compliance_policy::PolicyException;
 use novacrm_crds::{CompliancePolicy, DEFAULT_POLICY_NAMESPACE};
 use novacrm_engine_core::policy::{self, CheckedPolicy, Manifest, PolicyProblem, Scope};
+use novacrm_service::effort::Effort;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 
@@ -120,7 +121,7 @@ fn lint(
                 continue;
             }
         };
-        let review = policy::review(&source, Some(&name), &input.policy_namespace);
+        let review = policy::review_within(&source, Some(&name), &input.policy_namespace, begin);
         result.policies += review.policies.len();
         result.tenants += review.tenants.len();
         result.problems.extend(review.problems);
@@ -165,6 +166,13 @@ fn lint(
         }
     }
     Ok(result.ok)
+}
+
+/// Begins to measure how long a policy is judged, as the operator does; says whether that may go on.
+fn begin() -> impl Fn() -> bool {
+    policy::warm_up();
+    let effort = Effort::begin(policy::JUDGING_LIMIT);
+    move || !effort.is_spent()
 }
 
 /// Warnings of exceptions that have ended or soon will. An ended one is in nobody's way; people should know all the
@@ -244,7 +252,7 @@ fn test(input: &Input, out: &mut dyn Write) -> Result<bool, Failure> {
                 Some(namespace) if namespace == input.policy_namespace => Scope::Organisation,
                 _ => Scope::Tenant,
             };
-            let problems = match policy::check(object, scope) {
+            let problems = match policy::check_within(object, scope, &begin()) {
                 Ok(_) => Vec::new(),
                 Err(problems) => problems.into_iter().map(|one| located.locate(one)).collect(),
             };
@@ -553,5 +561,33 @@ spec:
     #[test]
     fn a_command_without_files_is_a_usage_error() {
         assert!(Cli::try_parse_from(["policy", "lint"]).is_err());
+    }
+
+    #[test]
+    fn a_policy_whose_tests_take_too_long_is_refused_in_the_words_of_admission() {
+        let sound = policy::read_manifests(POLICY, None).unwrap().pop().unwrap().object;
+        let Manifest::CompliancePolicy(sound) = sound else { panic!("no policy") };
+        let mut object = serde_json::to_value(*sound).unwrap();
+        // Each expression has to be followed letter by letter through all of every text.
+        let slow = |index: usize| {
+            serde_json::json!({
+                "id": format!("custom.slow-{index}"), "type": "SLOW", "description": { "fr": "a", "en": "b" },
+                "pattern": r"\b(\w+[-é])+\d{9}\b", "score": 0.9,
+            })
+        };
+        object["spec"]["customDetectors"].as_array_mut().unwrap().extend((0..8).map(slow));
+        let text = "évé-né-".repeat(580);
+        let tests = (0..500).map(|index| {
+            serde_json::json!({ "name": format!("long {index}"), "given": { "text": text }, "expect": { "action": "allow" } })
+        });
+        object["spec"]["tests"].as_array_mut().unwrap().extend(tests);
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "policy.json", &object.to_string());
+        for command in ["lint", "test"] {
+            let ran = ran(&[command, &path]);
+            assert_eq!(ran.code, Ok(ExitCode::from(1)), "{}", ran.out);
+            let wanted = format!("spec.tests: {}", policy::too_slow().message);
+            assert!(ran.out.contains(&wanted), "{command}: {}", ran.out);
+        }
     }
 }

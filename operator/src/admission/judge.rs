@@ -4,7 +4,7 @@ use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, Operation};
 use novacrm_crds::compliance_policy::{EnforcementMode, PolicyProblem};
 use novacrm_crds::{CrmTenantSpec, GROUP};
-use novacrm_engine_core::policy::{Manifest, Scope, check, read_object};
+use novacrm_engine_core::policy::{Manifest, read_object};
 use serde_json::{Value, json};
 
 use super::Lookup;
@@ -160,41 +160,6 @@ fn unknown_server(spec: &CrmTenantSpec, lookup: &dyn Lookup) -> Option<String> {
         "spec.database.managed.serverRef.name: the operator knows no database server of this name yet"
             .to_owned()
     })
-}
-
-/// Compiles what every judgement needs and only the first one makes.
-pub(super) fn warm_up() {
-    let sample = json!({
-        "apiVersion": "novacrm.io/v1alpha1",
-        "kind": "CompliancePolicy",
-        "metadata": { "name": "sample", "namespace": "sample" },
-        "spec": {
-            "version": "1.0.0",
-            "changelog": "First version.",
-            "owner": { "team": "Sample", "contact": "sample" },
-            "detectors": [{ "id": "pii.*" }, { "id": "secret.*" }],
-            "rules": [{
-                "id": "SAMPLE-1",
-                "severity": "low",
-                "riskWeight": 1,
-                "description": { "fr": "Exemple.", "en": "Sample." },
-                "risksCovered": ["data-leak"],
-                "references": [{ "law": "gdpr", "ref": "5(1)(c)" }],
-                "when": { "any": [{ "all": [{ "finding": { "detectors": ["pii.email"] } }] }] },
-                "action": { "type": "flag" },
-            }],
-            "tests": [
-                { "name": "found", "given": { "text": "a@acme.example, +33 1 99 00 12 34" },
-                  "expect": { "action": "flag", "rules": ["SAMPLE-1"] } },
-                { "name": "not found", "given": { "text": "-" }, "expect": { "action": "allow" } },
-            ],
-        },
-    });
-    if let (Some(Manifest::CompliancePolicy(policy)), _) = read_object(sample)
-        && let Err(problems) = check(&policy, Scope::Tenant)
-    {
-        tracing::error!(problems = problems.len(), "the sample policy is refused; the detectors are damaged");
-    }
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub async fn serve(
     let (first, served) = tokio::sync::oneshot::channel();
     let keeper = tokio::spawn(keeper::Keeper::new(config, client).run(first, shutdown.clone()));
     // The first judgement compiles the detectors; it should not be a user's.
-    let warm = tokio::task::spawn_blocking(judge::warm_up);
+    let warm = tokio::task::spawn_blocking(novacrm_engine_core::policy::warm_up);
     let outcome = match served.await {
         Ok(certificate) => {
             // A panic in there would come again with the first request, and is told then.

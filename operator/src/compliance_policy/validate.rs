@@ -3,7 +3,8 @@
 
 use novacrm_crds::CompliancePolicy;
 use novacrm_crds::compliance_policy::PolicyProblem;
-use novacrm_engine_core::policy::{CheckedPolicy, check, check_update};
+use novacrm_engine_core::policy::{CheckedPolicy, JUDGING_LIMIT, check_update, check_within, warm_up};
+use novacrm_service::effort::Effort;
 
 use crate::compliance_policy::dereference::Dereferenced;
 use crate::problem;
@@ -25,7 +26,11 @@ pub fn validate(
             "Add `namespace` under `metadata`: that of a tenant, or that of the organisation's policies.",
         ));
     }
-    let checked = check(policy, dereferenced.scope);
+    // What was accepted once is in force, however long it takes.
+    let is_new = dereferenced.accepted.as_ref() != Some(&policy.spec);
+    warm_up();
+    let effort = Effort::begin(JUDGING_LIMIT);
+    let checked = check_within(policy, dereferenced.scope, &|| !is_new || !effort.is_spent());
     problems.extend(checked.as_ref().err().into_iter().flatten().cloned());
     if let Some(accepted) = &dereferenced.accepted
         && let Err(problem) = check_update(accepted, &policy.spec)

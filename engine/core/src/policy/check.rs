@@ -10,10 +10,12 @@ use novacrm_crds::crm_tenant::{CrmTenantSpec, Locale, RegisteredClass};
 use novacrm_crds::{Bilingual, CompliancePolicy, CrmTenant, LawReference};
 use semver::Version;
 use serde::Serialize;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::compile::{CompiledPolicy, check_provision, unknown_reference};
 use super::law::{EU_AI_ACT, cite};
+use super::manifest::{Manifest, read_object};
 use super::problem::{PolicyProblem, named, nearest, problem};
 use super::schema::validate_written;
 use crate::bundle::{BundledPolicy, digest};
@@ -29,6 +31,12 @@ pub(crate) const SERVER_STAYS: &str = "the server of a tenant's databases cannot
 
 /// How every message about a test that fails begins.
 pub const TEST_FAILS: &str = "the test fails";
+
+/// How long judging a policy may take: less than this, of a processor's time.
+pub const JUDGING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Whether judging may go on; `false` once it took [`JUDGING_LIMIT`].
+pub type MayGoOn<'a> = &'a dyn Fn() -> bool;
 
 /// Whom a policy applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +97,23 @@ impl CheckedPolicy {
 /// # Errors
 /// Every problem, by field path. They name fields, never values.
 pub fn check(policy: &CompliancePolicy, scope: Scope) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
+    check_within(policy, scope, &|| true)
+}
+
+/// [`check`] for a policy that nobody accepted yet: compiling it and running its tests must not take too long. Whoever calls
+/// brings the clock, and begins to measure after [`warm_up`]; `may_go_on` is asked after the policy was compiled and after
+/// each of its tests.
+///
+/// # Errors
+/// As [`check`]; the tests are not run to their end once they may not go on.
+pub fn check_within(
+    policy: &CompliancePolicy,
+    scope: Scope,
+    may_go_on: MayGoOn<'_>,
+) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
     let (name, namespace) = (policy.metadata.name.as_deref(), policy.metadata.namespace.as_deref());
     let mut problems = validate_written("CompliancePolicy", name, namespace, &policy.spec);
-    match check_references(policy, scope) {
+    match check_references(policy, scope, may_go_on) {
         Ok(checked) if problems.is_empty() => Ok(checked),
         Ok(_) => Err(problems),
         Err(found) => {
@@ -108,6 +130,7 @@ pub fn check(policy: &CompliancePolicy, scope: Scope) -> Result<CheckedPolicy, V
 pub(crate) fn check_references(
     policy: &CompliancePolicy,
     scope: Scope,
+    may_go_on: MayGoOn<'_>,
 ) -> Result<CheckedPolicy, Vec<PolicyProblem>> {
     let spec = &policy.spec;
     let mut problems = Vec::new();
@@ -136,7 +159,8 @@ pub(crate) fn check_references(
     check_exceptions(spec, &mut problems);
     let sound_tests = check_tests(spec, &mut problems);
     match CompiledPolicy::compile(&BundledPolicy::from(&checked)) {
-        Ok(compiled) if sound_tests => run_tests(spec, compiled.into_tested(), &mut problems),
+        Ok(_) if !may_go_on() => problems.push(too_slow()),
+        Ok(compiled) if sound_tests => run_tests(spec, compiled.into_tested(), may_go_on, &mut problems),
         Ok(_) => {}
         Err(found) => problems.extend(found),
     }
@@ -287,7 +311,12 @@ fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -
 }
 
 /// Runs the policy's tests on the policy alone.
-fn run_tests(spec: &CompliancePolicySpec, compiled: CompiledPolicy, problems: &mut Vec<PolicyProblem>) {
+fn run_tests(
+    spec: &CompliancePolicySpec,
+    compiled: CompiledPolicy,
+    may_go_on: MayGoOn<'_>,
+    problems: &mut Vec<PolicyProblem>,
+) {
     let policies = [Arc::new(compiled)];
     let secrets = Secrets::of_tests();
     for (index, test) in spec.tests.iter().enumerate() {
@@ -307,7 +336,57 @@ fn run_tests(spec: &CompliancePolicySpec, compiled: CompiledPolicy, problems: &m
         let context = Context { request: &request, use_case };
         let decision = decide(&policies, &context, Some(&secrets), None);
         compare(test, &decision, &format!("spec.tests[{index}].expect"), problems);
+        if !may_go_on() {
+            problems.push(too_slow());
+            return;
+        }
     }
+}
+
+/// That a policy takes too long to judge.
+#[must_use]
+pub fn too_slow() -> PolicyProblem {
+    problem(
+        "spec.tests",
+        "compiling the policy and running its tests takes longer than 1 second",
+        "Use fewer or shorter tests and simpler patterns, or split the policy.",
+    )
+}
+
+/// Makes what every judgement needs and only the first one makes, such as the compiled detectors.
+pub fn warm_up() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let sample = json!({
+            "apiVersion": "novacrm.io/v1alpha1",
+            "kind": "CompliancePolicy",
+            "metadata": { "name": "sample", "namespace": "sample" },
+            "spec": {
+                "version": "1.0.0",
+                "changelog": "First version.",
+                "owner": { "team": "Sample", "contact": "sample" },
+                "detectors": [{ "id": "pii.*" }, { "id": "secret.*" }],
+                "rules": [{
+                    "id": "SAMPLE-1",
+                    "severity": "low",
+                    "riskWeight": 1,
+                    "description": { "fr": "Exemple.", "en": "Sample." },
+                    "risksCovered": ["data-leak"],
+                    "references": [{ "law": "gdpr", "ref": "5(1)(c)" }],
+                    "when": { "any": [{ "all": [{ "finding": { "detectors": ["pii.email"] } }] }] },
+                    "action": { "type": "flag" },
+                }],
+                "tests": [
+                    { "name": "found", "given": { "text": "a@acme.example, +33 1 99 00 12 34" },
+                      "expect": { "action": "flag", "rules": ["SAMPLE-1"] } },
+                    { "name": "not found", "given": { "text": "-" }, "expect": { "action": "allow" } },
+                ],
+            },
+        });
+        if let (Some(Manifest::CompliancePolicy(policy)), _) = read_object(sample) {
+            drop(check(&policy, Scope::Tenant));
+        }
+    });
 }
 
 /// The use as a test supposes it to be registered. Its purpose is the test's own business.

@@ -101,6 +101,17 @@ pub struct Review {
 /// once. Policies in `policy_namespace` are organisation policies.
 #[must_use]
 pub fn review(source: &str, file: Option<&str>, policy_namespace: &str) -> Review {
+    review_within(source, file, policy_namespace, || || true)
+}
+
+/// [`review`] with a limit for each policy, as [`super::check_within`] has it; `begin` begins to measure.
+#[must_use]
+pub fn review_within<F: Fn() -> bool>(
+    source: &str,
+    file: Option<&str>,
+    policy_namespace: &str,
+    begin: impl Fn() -> F,
+) -> Review {
     let (documents, problems) = source::read(source);
     let mut review = Review {
         problems: problems.into_iter().map(|one| locate(one, &Positions::default(), file)).collect(),
@@ -119,7 +130,7 @@ pub fn review(source: &str, file: Option<&str>, policy_namespace: &str) -> Revie
                     _ => Scope::Tenant,
                 };
                 let located = Located { object: *object, positions, file };
-                match check_references(&located.object, scope) {
+                match check_references(&located.object, scope, &begin()) {
                     // What the schema refused is reported already; a policy with such problems is not sound.
                     Ok(checked) if sound => review.policies.push(located.with(|_| checked)),
                     Ok(_) => {}

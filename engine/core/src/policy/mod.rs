@@ -17,9 +17,12 @@ mod source;
 mod tests;
 pub(crate) mod words;
 
-pub use check::{CheckedPolicy, Scope, TEST_FAILS, check, check_tenant, check_tenant_update, check_update};
+pub use check::{
+    CheckedPolicy, JUDGING_LIMIT, MayGoOn, Scope, TEST_FAILS, check, check_tenant, check_tenant_update,
+    check_update, check_within, too_slow, warm_up,
+};
 pub use compile::CompiledPolicy;
 pub use exception::{ExceptionInfo, expiry};
-pub use manifest::{Located, Manifest, Review, read_manifests, read_object, review};
+pub use manifest::{Located, Manifest, Review, read_manifests, read_object, review, review_within};
 pub use problem::PolicyProblem;
 pub use source::{MAX_DEPTH, MAX_NODES, MAX_SOURCE_BYTES, Positions};

@@ -340,3 +340,27 @@ fn a_tenant_is_judged_by_schema_rules_and_law() {
     let twice = tenant.to_owned() + tenant.lines().last().unwrap() + "\n";
     assert!(problems_of(&twice).iter().any(|one| one.path == "spec.aiUseCases[1].id"));
 }
+
+#[test]
+fn judging_ends_when_it_may_not_go_on_and_says_so() {
+    let sound = policy(SOUND);
+    let asked = std::cell::Cell::new(0);
+    let at_most = |times: usize| {
+        asked.set(0);
+        let outcome = check_within(&sound, Scope::Tenant, &|| {
+            asked.set(asked.get() + 1);
+            asked.get() <= times
+        });
+        outcome.err()
+    };
+    assert_eq!(at_most(usize::MAX), None);
+    // Once after it was compiled, then after each test.
+    assert_eq!(asked.get(), sound.spec.tests.len() + 1);
+    for times in 0..asked.get() {
+        assert_eq!(at_most(times), Some(vec![too_slow()]), "{times}");
+        assert_eq!(asked.get(), times + 1, "nothing is done after that");
+    }
+    let review = review_within(SOUND, Some("policy.yaml"), DEFAULT_POLICY_NAMESPACE, || || false);
+    assert_eq!(said(&review.problems), said(&[too_slow()]));
+    assert!(review.problems.iter().all(|one| one.line.is_some()), "{:?}", review.problems);
+}
