@@ -48,3 +48,15 @@ pub const REASON_FOREIGN_DATA: &str = "ForeignData";
 pub const REASON_MISSING_API: &str = "MissingApi";
 /// A key was lost or cannot be read, and a new one would break what exists.
 pub const REASON_LOST_KEY: &str = "LostKey";
+/// The tenant is being deleted, and its data with it.
+pub const REASON_DELETING: &str = "Deleting";
+/// The tenant was deleted and its data would be too, which nobody has confirmed yet.
+pub const REASON_DELETION_UNCONFIRMED: &str = "DeletionUnconfirmed";
+/// The last dump of a tenant that is being deleted failed; nothing was deleted.
+pub const REASON_DUMP_FAILED: &str = "DumpFailed";
+/// The namespace is being deleted too, and nothing can be made in it any more: no last dump.
+pub const REASON_NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+/// Finalizer of a tenant whose data is to be deleted with it.
+pub const FINALIZER: &str = "novacrm.io/tenant-data";
+/// Annotation of a tenant: its `metadata.uid`, as the confirmation that its data shall be deleted with it.
+pub const CONFIRM_DELETION_ANNOTATION: &str = "novacrm.io/confirm-deletion";

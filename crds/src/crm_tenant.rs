@@ -61,6 +61,12 @@ pub struct CrmTenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub adopt_tenant_id: Option<String>,
+    /// What becomes of databases and keys when the tenant is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Where the last dump goes that `deletionPolicy: Delete` makes; a claim of 10Gi when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_dump: Option<FinalDump>,
     /// Who may log in at first.
     pub auth: Auth,
     /// The CRM API.
@@ -98,6 +104,31 @@ impl Locale {
             Self::En => "en",
         }
     }
+}
+
+/// What becomes of a tenant's databases and keys when it is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They stay; a new tenant may take them over (`adoptTenantId`).
+    #[default]
+    Retain,
+    /// They are dumped, and deleted once the dump is whole and the annotation `novacrm.io/confirm-deletion` holds the
+    /// tenant's `metadata.uid`.
+    Delete,
+}
+
+/// Where the last dump of a tenant goes: a claim that is there, or one to be made. Either stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!(has(self.claimName) && has(self.storage))", "name a claim or describe one to be made, not both"))]
+pub struct FinalDump {
+    /// A `PersistentVolumeClaim` of the tenant's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub claim_name: Option<String>,
+    /// The claim `novacrm-dump` that the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
 }
 
 /// How the hostnames lead into the cluster; `type` says which member holds.
@@ -280,6 +311,10 @@ pub struct ExistingDatabase {
     pub crm: ExistingUrls,
     /// The audit log. Its serving role should insert and select, and nothing else.
     pub audit: ExistingUrls,
+    /// Certificates (PEM) of the authorities that the server's certificate is verified against, where the addresses say
+    /// `sslmode=verify-full` or `verify-ca`; those that the images bring when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_certificate_secret_ref: Option<SecretKeyReference>,
 }
 
 fn default_postgresql_port() -> u16 {
@@ -413,6 +448,9 @@ pub struct CrmTenantStatus {
     /// What the databases were migrated to last; the release that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrated: Option<Migrated>,
+    /// The last dump, once it is whole; from then on the data is being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_dump: Option<DumpReference>,
     /// One per part, and `Ready`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -438,4 +476,16 @@ pub struct Migrated {
     /// Identifies the Jobs, so that they run again when they would do something else.
     #[schemars(length(max = 64))]
     pub digest: String,
+}
+
+/// A dump that is whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DumpReference {
+    /// The `PersistentVolumeClaim` it is on.
+    #[schemars(length(max = 253))]
+    pub claim_name: String,
+    /// The folder within the volume.
+    #[schemars(length(max = 128))]
+    pub folder: String,
 }

@@ -6,8 +6,10 @@ mod common;
 use std::str::FromStr;
 
 use common::postgres_options;
+use novacrm_operator::crm_tenant::build::DATABASE_ROOTS_DIR;
 use novacrm_operator::crm_tenant::database::{
-    DatabaseError, FORMER_STAYS, Outcome, Prepared, Server, Step, ensure_databases, prepare, provision,
+    DatabaseError, Dropped, FORMER_STAYS, Outcome, Prepared, Server, Step, drop_databases, ensure_databases,
+    prepare, provision,
 };
 use novacrm_operator::crm_tenant::generate::Content;
 use novacrm_operator::crm_tenant::{Identity, names};
@@ -55,7 +57,7 @@ async fn roles_may_do_what_they_must_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(&postgres_options(folder.path())).await.unwrap();
     let administrator = server.connect_options("postgres");
-    let place = Server { host: "127.0.0.1".to_owned(), port: server.port(), ssl_mode: None };
+    let place = Server { host: "127.0.0.1".to_owned(), port: server.port(), ssl_mode: None, roots: None };
     let Prepared { plan, secret: acme, .. } = first("acme", "1", &place);
     let made = provision(&administrator, &plan).await.unwrap();
     assert_eq!(made.created, ["novacrm_acme_crm", "novacrm_acme_audit"]);
@@ -153,7 +155,7 @@ async fn a_rotation_fails_no_request_and_locks_the_former_login_at_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = start(&postgres_options(folder.path())).await.unwrap();
     let options = postgres.connect_options("postgres");
-    let server = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None };
+    let server = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None, roots: None };
     let acme = || tenant("acme", "1", None);
     let mut current = first("acme", "1", &server);
     provision(&options, &current.plan).await.unwrap();
@@ -211,7 +213,7 @@ async fn databases_of_a_former_tenant_are_taken_over_only_by_its_id() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = start(&postgres_options(folder.path())).await.unwrap();
     let options = postgres.connect_options("postgres");
-    let server = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None };
+    let server = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None, roots: None };
     let former = first("acme", "former", &server);
     provision(&options, &former.plan).await.unwrap();
     for adopt in [None, Some("another")] {
@@ -246,7 +248,7 @@ async fn an_administrator_needs_to_make_databases_and_roles_and_nothing_more() {
         .await
         .unwrap();
     superuser.close().await.unwrap();
-    let place = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None };
+    let place = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None, roots: None };
     let address = |role: &str, password: &str| {
         format!("postgres://{role}:{password}@127.0.0.1:{}/postgres", place.port)
     };
@@ -254,12 +256,12 @@ async fn an_administrator_needs_to_make_databases_and_roles_and_nothing_more() {
     for (role, password, reason) in
         [("nobody", "nobody", "DatabaseRefused"), ("platform", "Wrong-Password-7", "DatabaseRefused")]
     {
-        let error = ensure_databases(&address(role, password), &plan).await.unwrap_err();
+        let error = ensure_databases(&address(role, password), &place, &plan).await.unwrap_err();
         assert_eq!(error.reason(), reason, "{error}");
         assert!(!format!("{error} {error:?}").contains("Wrong-Password-7"), "{error:?}");
     }
     for _ in 0..2 {
-        ensure_databases(&address("platform", "platform"), &plan).await.unwrap();
+        ensure_databases(&address("platform", "platform"), &place, &plan).await.unwrap();
     }
     let mut migrator = connect(&secret, names::API_MIGRATION_URL).await;
     migrator.execute("CREATE TABLE contact (id int PRIMARY KEY)").await.unwrap();
@@ -269,7 +271,131 @@ async fn an_administrator_needs_to_make_databases_and_roles_and_nothing_more() {
         connection.close().await.unwrap();
     }
     let unreachable = "postgres://platform:platform@127.0.0.1:1/postgres";
-    assert_eq!(ensure_databases(unreachable, &plan).await.unwrap_err().reason(), "DatabaseUnreachable");
-    assert!(matches!(ensure_databases("postgres://[", &plan).await, Err(DatabaseError::Address)));
+    assert_eq!(
+        ensure_databases(unreachable, &place, &plan).await.unwrap_err().reason(),
+        "DatabaseUnreachable"
+    );
+    assert!(matches!(ensure_databases("postgres://[", &place, &plan).await, Err(DatabaseError::Address)));
+    postgres.stop().await.unwrap();
+}
+
+/// An authority, and a server's certificate and key by it.
+fn certificates() -> (String, String, String) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    (authority.pem(), certificate.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_server_is_verified_by_the_certificates_that_describe_it_up_to_the_pods() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let folder = tempfile::tempdir().unwrap();
+    let options = postgres_options(folder.path());
+    start(&options).await.unwrap().stop().await.unwrap();
+    let (roots, certificate, key) = certificates();
+    let data = options.folder.join("data");
+    for (name, text) in [("server.crt", &certificate), ("server.key", &key)] {
+        let path = data.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        if let Some(account) = &options.account {
+            std::os::unix::fs::chown(&path, Some(account.uid), Some(account.gid)).unwrap();
+        }
+    }
+    let settings = data.join("postgresql.conf");
+    let mut text = std::fs::read_to_string(&settings).unwrap();
+    text.push_str("\nssl = on\n");
+    std::fs::write(&settings, text).unwrap();
+    let postgres = start(&options).await.unwrap();
+
+    let mut url = url::Url::parse(&postgres.url("postgres")).unwrap();
+    url.set_host(Some("localhost")).unwrap();
+    url.set_query(Some("sslmode=verify-full"));
+    let described = |roots: Option<String>| Server::of(url.as_str(), roots).unwrap();
+    let server = described(Some(roots.clone()));
+    let Prepared { plan, secret, .. } = first("acme", "1", &server);
+    ensure_databases(url.as_str(), &server, &plan).await.unwrap();
+    let (others, ..) = certificates();
+    for wrong in [None, Some(others.clone())] {
+        let error = ensure_databases(url.as_str(), &described(wrong), &plan).await.unwrap_err();
+        assert_eq!(error.reason(), "DatabaseUnreachable", "{error}");
+    }
+
+    // A pod finds the file where the address says.
+    let mounted = tempfile::tempdir().unwrap();
+    let file = mounted.path().join(names::DATABASE_ROOTS);
+    let address = |key: &str| {
+        assert!(secret[key].contains("sslmode=verify-full"), "{key}");
+        let local = secret[key].replace(DATABASE_ROOTS_DIR, mounted.path().to_str().unwrap());
+        assert_ne!(local, *secret[key], "{key} names the file");
+        PgConnectOptions::from_str(&local).unwrap()
+    };
+    std::fs::write(&file, secret[names::DATABASE_ROOTS].as_bytes()).unwrap();
+    for key in [names::API_URL, names::API_MIGRATION_URL, names::AUDIT_URL, names::AUDIT_MIGRATION_URL] {
+        let mut connection = address(key).connect().await.unwrap();
+        let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        assert!(connection.fetch_one(encrypted).await.unwrap().get::<bool, _>(0), "{key}");
+        connection.close().await.unwrap();
+    }
+    std::fs::write(&file, &others).unwrap();
+    assert!(address(names::API_URL).connect().await.is_err(), "signed by nobody it trusts");
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn databases_and_roles_are_deleted_by_their_mark_whatever_a_former_run_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = start(&postgres_options(folder.path())).await.unwrap();
+    let mut superuser = postgres.connect_options("postgres").connect().await.unwrap();
+    superuser.execute("CREATE ROLE platform LOGIN CREATEDB CREATEROLE PASSWORD 'platform'").await.unwrap();
+    superuser.execute("CREATE ROLE reporting LOGIN").await.unwrap();
+    let place = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None, roots: None };
+    let platform = format!("postgres://platform:platform@127.0.0.1:{}/postgres", place.port);
+    let left = |namespace: &'static str| {
+        let options = postgres.connect_options("postgres");
+        async move {
+            let mut server = options.connect().await.unwrap();
+            let names: Vec<String> = sqlx::query_scalar(
+                "SELECT datname::text FROM pg_database WHERE datname LIKE 'novacrm\\_' || $1 || '\\_%'
+                 UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'novacrm\\_' || $1 || '\\_%'",
+            )
+            .bind(namespace)
+            .fetch_all(&mut server)
+            .await
+            .unwrap();
+            server.close().await.unwrap();
+            names.len()
+        }
+    };
+    let (acme, other) = (first("acme", "1", &place), first("other", "2", &place));
+    for prepared in [&acme, &other] {
+        ensure_databases(&platform, &place, &prepared.plan).await.unwrap();
+    }
+    let mut migrator = connect(&acme.secret, names::API_MIGRATION_URL).await;
+    migrator.execute("CREATE TABLE contact (id int PRIMARY KEY)").await.unwrap();
+    migrator.close().await.unwrap();
+    superuser.execute("GRANT novacrm_acme_crm_read TO reporting").await.unwrap();
+    let everything = left("acme").await;
+    assert_eq!(everything, left("other").await);
+
+    // Another tenant's, by the mark, are left alone.
+    let foreign = tenant("acme", "3", Some("1"));
+    assert_eq!(drop_databases(&platform, &place, &foreign).await.unwrap(), Dropped::Foreign);
+    assert_eq!(left("acme").await, everything);
+    // What a run leaves that ended after the first database, or between databases and roles.
+    superuser.execute("DROP DATABASE novacrm_acme_crm").await.unwrap();
+    superuser.execute("DROP ROLE novacrm_acme_crm_app_a").await.unwrap();
+    let mine = tenant("acme", "1", None);
+    for _ in 0..2 {
+        assert_eq!(drop_databases(&platform, &place, &mine).await.unwrap(), Dropped::Gone);
+        assert_eq!(left("acme").await, 0);
+    }
+    assert_eq!(left("other").await, everything);
+    superuser.close().await.unwrap();
     postgres.stop().await.unwrap();
 }

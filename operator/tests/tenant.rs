@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::Secret;
 use novacrm_crds::CrmTenant;
 use novacrm_crds::crm_tenant::{CrmTenantStatus, Migrated};
 use novacrm_operator::crm_tenant::build::{
-    Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, is_rolled_out, migration,
-    secret_names, serving,
+    Dump, Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, dump, is_rolled_out,
+    migration, secret_names, serving,
 };
 use novacrm_operator::crm_tenant::dereference::Dereferenced;
 use novacrm_operator::crm_tenant::generate::{self, GenerateError};
@@ -796,4 +796,111 @@ fn secrets_are_created_once_and_replaced_at_the_version_that_was_read() {
     theirs.data = None;
     let error = generate::plan(&tenant, &[theirs], now, &mut rand::rng()).unwrap_err();
     assert!(matches!(error, GenerateError::Absent { .. }), "{error}");
+}
+
+/// The tenant of `examples/deletion`, as the API server would give it out.
+fn leaving() -> CrmTenant {
+    let mut tenant: CrmTenant =
+        serde_yaml::from_str(include_str!("../../examples/deletion/tenant.yaml")).unwrap();
+    tenant.metadata.uid = Some("5a1e".to_owned());
+    tenant
+}
+
+#[test]
+fn the_last_dump_of_a_tenant_outlives_it_and_its_parts() {
+    let tenant = leaving();
+    let Dump { reference, claim, job } = dump(&Validated::leaving(&tenant, "9.9.9"), &Settings::default());
+    assert_eq!((reference.claim_name.as_str(), reference.folder.as_str()), ("novacrm-dump", "novacrm-5a1e"));
+    let claim = serde_json::to_value(claim).unwrap();
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
+    let job = serde_json::to_value(job).unwrap();
+    for object in [&claim, &job] {
+        assert_eq!(object["metadata"]["ownerReferences"], Value::Null);
+    }
+    assert_eq!(job["metadata"]["name"], "novacrm-dump-5a1e");
+    let pod = &job["spec"]["template"]["spec"];
+    // Those of the tenant may be gone before it.
+    assert_eq!(pod["serviceAccountName"], Value::Null);
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let (audit, crm) = (&pod["initContainers"][0], &pod["containers"][0]);
+    let to = |part: &str| format!("/var/lib/novacrm/dump/novacrm-5a1e/{part}");
+    assert_eq!(audit["args"], json!(["audit", "dump", "--to", to("audit")]));
+    assert_eq!(crm["args"], json!(["dump", "--to", to("crm")]));
+    let volumes: Vec<&Value> =
+        pod["volumes"].as_array().unwrap().iter().map(|volume| &volume["name"]).collect();
+    for container in [audit, crm] {
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        assert!(container["image"].as_str().unwrap().ends_with(":9.9.9"));
+        for mount in container["volumeMounts"].as_array().unwrap() {
+            assert!(volumes.contains(&&mount["name"]), "{mount}");
+            assert_eq!(mount["readOnly"] == true, mount["name"] != "dump", "{mount}");
+        }
+    }
+    // What serves is what dumps, whatever the spec asks for by now.
+    let migrated = Some(Migrated { version: "1.2.3".to_owned(), digest: String::new() });
+    let mut served = leaving();
+    served.status = Some(CrmTenantStatus { migrated, ..CrmTenantStatus::default() });
+    served.spec.final_dump.as_mut().unwrap().storage = None;
+    served.spec.final_dump.as_mut().unwrap().claim_name = Some("archive".to_owned());
+    let Dump { reference, claim, job } = dump(&Validated::leaving(&served, "9.9.9"), &Settings::default());
+    assert_eq!((reference.claim_name.as_str(), claim), ("archive", None));
+    assert!(serde_json::to_string(&job).unwrap().contains("novacrm-engine:1.2.3"));
+}
+
+#[test]
+fn only_a_tenant_that_is_deleted_with_its_data_lets_a_dump_reach_the_database() {
+    let policy = |tenant: &Validated| {
+        let resources = build_all(tenant, &Settings::default(), &Surroundings::default());
+        names_of(&resources.network_policies).contains(&names::DUMP.to_owned())
+    };
+    assert!(!policy(&tenant_with(&[])));
+    assert!(policy(&tenant_with(&[("spec:\n", "spec:\n  deletionPolicy: Delete\n")])));
+}
+
+#[test]
+fn certificates_of_a_database_server_reach_every_process_that_speaks_to_it() {
+    let pods = |tenant: &Validated| -> Vec<Value> {
+        let resources = build_all(tenant, &Settings::default(), &Surroundings::default());
+        let deployments = resources.deployments.iter().map(|one| serde_json::to_value(one).unwrap());
+        let jobs = resources.jobs.iter().map(|one| serde_json::to_value(one).unwrap());
+        deployments.chain(jobs).map(|object| object["spec"]["template"]["spec"].clone()).collect()
+    };
+    let roots = |pod: &Value| {
+        let volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
+        let volume = volumes.into_iter().find(|volume| volume["name"] == "database-roots")?;
+        let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+        let mount = mounts.iter().find(|mount| mount["name"] == "database-roots").unwrap();
+        assert_eq!(
+            (&mount["mountPath"], &mount["readOnly"]),
+            (&json!("/etc/novacrm/database"), &json!(true))
+        );
+        Some(volume["secret"].clone())
+    };
+    let variable = |pod: &Value| {
+        let variables = pod["containers"][0]["env"].as_array().unwrap();
+        let found = variables.iter().find(|variable| variable["name"] == "PGSSLROOTCERT");
+        found.map(|variable| variable["value"].as_str().unwrap().to_owned())
+    };
+    // On a server of the operator's: with the address, in the same Secret, where there are some.
+    let managed = pods(&tenant_with(&[]));
+    assert_eq!(managed.len(), 4);
+    for pod in &managed {
+        let secret = roots(pod).unwrap();
+        assert_eq!((&secret["secretName"], &secret["optional"]), (&json!(names::DATABASE), &json!(true)));
+        // No other key of it: a process that serves has no business with the migrator's password.
+        assert_eq!(secret["items"], json!([{"key": "ca.crt", "path": "ca.crt"}]));
+        assert_eq!(variable(pod), None);
+    }
+    let without = pods(&tenant_with(&[(MANAGED, EXISTING)]));
+    assert!(without.iter().all(|pod| roots(pod).is_none() && variable(pod).is_none()));
+    let named =
+        EXISTING.replace("port: 6432,", "port: 6432, rootCertificateSecretRef: {name: roots, key: pem},");
+    let tenant = tenant_with(&[(MANAGED, &named)]);
+    assert!(secret_names(&tenant).contains(&"roots".to_owned()), "it is waited for");
+    for pod in pods(&tenant) {
+        let secret = roots(&pod).unwrap();
+        assert_eq!((&secret["secretName"], &secret["optional"]), (&json!("roots"), &Value::Null));
+        assert_eq!(secret["items"], json!([{"key": "pem", "path": "ca.crt"}]));
+        assert_eq!(variable(&pod).as_deref(), Some("/etc/novacrm/database/ca.crt"));
+    }
 }

@@ -24,10 +24,19 @@
 - apiGroups: [novacrm.io]
   resources: [crmtenants/status]
   verbs: [patch]
+# The finalizer of a tenant whose data is to be deleted with it, which stands in its metadata.
+- apiGroups: [novacrm.io]
+  resources: [crmtenants]
+  verbs: [patch]
 - apiGroups: [novacrm.io]
   resources: [crmtenants/finalizers]
   verbs: [update]
-# Keys and certificates: made once, renewed, and never deleted, since they outlive the tenant.
+# The volume of a last dump: made, and nothing else.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [create]
+# Keys and certificates: made once, renewed, and never deleted, since they outlive the tenant. Where its data is to be
+# deleted with it, they are given to it as their owner.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update]
@@ -69,7 +78,7 @@
   verbs: [list, create, patch, delete]
 {{- end }}
 {{- if .Values.integrations.cloudNativePg }}
-# A tenant's PostgreSQL outlives it.
+# A tenant's PostgreSQL outlives it, unless it is given to it as its owner.
 - apiGroups: [postgresql.cnpg.io]
   resources: [clusters]
   verbs: [list, create, patch]

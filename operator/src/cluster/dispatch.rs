@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 
+use kube::core::ResourceExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::engines::PolicyKey;
 use super::{Cluster, policy};
+use crate::crm_tenant::build::referenced_secrets;
 use crate::crm_tenant::names;
 
 /// Something that changed; the key is namespace and name, the flag whether it is gone.
@@ -22,6 +24,8 @@ pub enum Change {
     Namespace((String, String), bool),
     /// A database server that the platform team named, in the operator's namespace.
     Server((String, String), bool),
+    /// A Secret, whoever made it.
+    Secret((String, String), bool),
     /// Something that the operator made for a tenant.
     Owned((String, String), bool),
 }
@@ -93,6 +97,11 @@ impl Cluster {
                     }
                 }
             }
+            Change::Secret((namespace, name), _) => {
+                if self.is_read(&namespace, &name) {
+                    self.queue_tenant(&namespace);
+                }
+            }
             Change::Owned((namespace, name), _) => {
                 if name == names::BUNDLE || name == names::BUNDLE_PREVIOUS {
                     self.queue_rules(&namespace);
@@ -120,6 +129,16 @@ impl Cluster {
                 self.queue_policy(&key);
             }
         }
+    }
+
+    /// Whether a tenant of a namespace reads a Secret of it.
+    fn is_read(&self, namespace: &str, name: &str) -> bool {
+        let mut tenants =
+            self.tenants.all().filter(|tenant| tenant.namespace().as_deref() == Some(namespace));
+        tenants.any(|tenant| {
+            names::SECRETS.contains(&name)
+                || tenant.0.as_ref().is_ok_and(|tenant| referenced_secrets(&tenant.spec).contains(&name))
+        })
     }
 
     fn forget_tenant(&self, namespace: &str) {

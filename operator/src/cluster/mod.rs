@@ -36,6 +36,7 @@ use crate::crm_tenant::build::Settings;
 
 pub mod apply;
 pub mod backoff;
+mod deletion;
 pub mod dispatch;
 pub mod engines;
 pub mod history;
@@ -56,6 +57,8 @@ use watch::{Guarded, Index, Scope, follow};
 const CONCURRENCY: u16 = 16;
 /// Everything is looked at again after this time, whatever was missed.
 pub const RESYNC: Duration = Duration::from_secs(600);
+/// A kind that the cluster had not is asked for again after this time.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// Label of everything that the operator makes.
 pub const MANAGED: &str = "app.kubernetes.io/managed-by=novacrm-operator";
 
@@ -132,6 +135,8 @@ pub struct Cluster {
     /// When the revision of a policy that is on its way was first seen.
     on_their_way: Mutex<BTreeMap<PolicyKey, std::time::Instant>>,
     provisioned: Mutex<BTreeMap<String, [u8; 32]>>,
+    /// Kinds that this cluster had not, and when it was asked.
+    lacking: Mutex<BTreeMap<String, std::time::Instant>>,
     /// Statuses of objects that cannot be read, by uid, as this process wrote them: they cannot be read either.
     told: Mutex<BTreeMap<String, serde_json::Value>>,
     recorder: Recorder,
@@ -248,9 +253,12 @@ impl Cluster {
             move |server: &PartialObjectMeta<Secret>, gone| send_server(watch::key_of(server), gone),
         );
         for scope in &tenant_scopes {
-            let send = send(dispatch::Change::Owned);
+            let send = send(dispatch::Change::Secret);
             let tell = move |secret: &PartialObjectMeta<Secret>, gone| send(watch::key_of(secret), gone);
-            follow(watch::api(&client, scope), everything().labels(MANAGED), (), stop_token(), tell);
+            // What tenants name has no label of ours. Nothing of them is kept; releases of Helm are the most of what else
+            // there is.
+            let selection = everything().fields("type!=helm.sh/release.v1");
+            watch::hear(watch::api(&client, scope), selection, stop_token(), tell);
         }
         let follow_kind = |resource: &ApiResource| {
             each(&tenant_scopes, |scope| {
@@ -287,6 +295,7 @@ impl Cluster {
             bundles: RwLock::default(),
             on_their_way: Mutex::default(),
             provisioned: Mutex::default(),
+            lacking: Mutex::default(),
             told: Mutex::default(),
             backoff: Backoff::default(),
             queues,
@@ -350,6 +359,17 @@ impl Cluster {
         let mut labels = found.map(|object| object.labels().clone()).unwrap_or_default();
         labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
         labels
+    }
+
+    /// Whether this cluster had a kind not when it was asked last, which was a moment ago.
+    fn is_known_to_lack(&self, kind: &str) -> bool {
+        let lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        lacking.get(kind).is_some_and(|asked| asked.elapsed() < ASK_AGAIN)
+    }
+
+    fn lacks(&self, kind: &str) {
+        let mut lacking = self.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        lacking.insert(kind.to_owned(), std::time::Instant::now());
     }
 
     fn judged_of(&self, key: &PolicyKey) -> Option<Judged> {

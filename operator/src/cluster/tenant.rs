@@ -20,7 +20,10 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource};
 use novacrm_crds::CrmTenant;
-use novacrm_crds::conditions::{READY, REASON_MISSING_API};
+use novacrm_crds::conditions::{
+    READY, REASON_DELETION_UNCONFIRMED, REASON_DUMP_FAILED, REASON_FAILED, REASON_MISSING_API,
+    REASON_NAMESPACE_TERMINATING,
+};
 use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, DatabaseType};
 use novacrm_service::error::chain;
 use serde::de::DeserializeOwned;
@@ -55,7 +58,7 @@ const REPLICAS_MANAGER: &str = "novacrm-operator/crmtenant-replicas";
 /// Label of the Secrets by which the platform team names database servers to the operator.
 pub const SERVER_LABEL: &str = "novacrm.io/database-server";
 /// How soon a tenant is looked at again that waits for something no watch tells of.
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// The kinds that are applied, watched, and pruned.
 #[must_use]
@@ -76,7 +79,7 @@ pub fn kinds() -> Vec<ApiResource> {
 }
 
 /// `Cluster` of `postgresql.cnpg.io/v1`.
-const POSTGRESQL_CLUSTER: &str = "Cluster";
+pub(super) const POSTGRESQL_CLUSTER: &str = "Cluster";
 /// `ServiceMonitor` of `monitoring.coreos.com/v1`.
 const SERVICE_MONITOR: &str = "ServiceMonitor";
 
@@ -103,37 +106,47 @@ pub async fn reconcile(object: Arc<Guarded<CrmTenant>>, cluster: Arc<Cluster>) -
             "this is not a CrmTenant that this release of the operator can read",
             "Apply it with the schema of this release; `kubectl apply --server-side --dry-run=server` names the field.",
         );
-        let observed = Observation {
-            generation: object.meta().generation.unwrap_or_default(),
-            bundle: None,
-            migrated: None,
-            problems: vec![problem],
-            suspended: false,
-            parts: Vec::new(),
-        };
         let before = cluster.status_before(object.as_ref(), |tenant| tenant.status.clone());
+        let generation = object.meta().generation.unwrap_or_default();
+        let observed =
+            Observation { problems: vec![problem], ..Observation::of(generation, before.as_ref()) };
         cluster.report_tenant(object.as_ref(), before.as_ref(), &observed).await?;
         return Ok(Action::await_change());
     };
-    if tenant.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
     let work = Work { cluster: &cluster, tenant, namespace: tenant.namespace().unwrap_or_default() };
+    if tenant.metadata.deletion_timestamp.is_some() {
+        return work.leave(object.as_ref()).await;
+    }
     let (observed, outcome) = work.run().await;
     cluster.report_tenant(object.as_ref(), tenant.status.as_ref(), &observed).await?;
     outcome
 }
 
+/// What an error says of which part.
+pub(super) fn part_of(error: &Error) -> (&'static str, Progress) {
+    let part = match error {
+        Error::Database(_) => "Database",
+        Error::Generate(_) => "Keys",
+        Error::Api { .. } | Error::Apply(_) | Error::NotReady(_) => "Objects",
+    };
+    let progress = match error {
+        Error::Database(why) => Progress::Blocked(why.reason(), chain(error)),
+        Error::Generate(why) => Progress::Blocked(why.reason(), chain(error)),
+        _ => Progress::Failed(chain(error)),
+    };
+    (part, progress)
+}
+
 /// The database server that a tenant names, as the platform team described it.
 #[derive(Clone)]
-struct DatabaseServer {
+pub(super) struct DatabaseServer {
     /// Its administrator's address, password included.
-    url: Zeroizing<String>,
-    address: Server,
+    pub(super) url: Zeroizing<String>,
+    pub(super) address: Server,
 }
 
 /// Kinds that a cluster may lack, and the tenant's objects of each.
-type Optional = BTreeMap<String, Option<(ApiResource, Vec<DynamicObject>)>>;
+pub(super) type Optional = BTreeMap<String, Option<(ApiResource, Vec<DynamicObject>)>>;
 
 /// What a tenant refers to, once it was fetched.
 struct Fetched {
@@ -165,10 +178,10 @@ impl Lookup for Fetched {
     }
 }
 
-struct Work<'a> {
-    cluster: &'a Cluster,
-    tenant: &'a CrmTenant,
-    namespace: String,
+pub(super) struct Work<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) tenant: &'a CrmTenant,
+    pub(super) namespace: String,
 }
 
 impl Work<'_> {
@@ -180,13 +193,10 @@ impl Work<'_> {
             bundle: known.map(|bundle| (bundle.digest, bundle.sequence)),
             held_back: None,
         });
+        let generation = self.tenant.metadata.generation.unwrap_or_default();
         let mut observed = Observation {
-            generation: self.tenant.metadata.generation.unwrap_or_default(),
             bundle: given.bundle.map(|(digest, sequence)| BundleReference { digest, sequence }),
-            migrated: self.tenant.status.as_ref().and_then(|status| status.migrated.clone()),
-            problems: Vec::new(),
-            suspended: false,
-            parts: Vec::new(),
+            ..Observation::of(generation, self.tenant.status.as_ref())
         };
         let rules = match (&observed.bundle, given.held_back) {
             (_, Some((_, why))) => Progress::Failed(why),
@@ -195,23 +205,13 @@ impl Work<'_> {
         };
         observed.parts.push(("Rules", rules));
         let outcome = self.steps(&mut observed).await;
-        if let Err(error) = &outcome {
-            let part = match error {
-                Error::Database(_) => "Database",
-                Error::Generate(_) => "Keys",
-                Error::Api { .. } | Error::Apply(_) | Error::NotReady(_) => "Objects",
-            };
-            let progress = match error {
-                Error::Database(why) => Progress::Blocked(why.reason(), chain(error)),
-                Error::Generate(why) => Progress::Blocked(why.reason(), chain(error)),
-                _ => Progress::Failed(chain(error)),
-            };
-            observed.parts.push((part, progress));
-        }
+        observed.parts.extend(outcome.as_ref().err().map(part_of));
         (observed, outcome)
     }
 
     async fn steps(&self, observed: &mut Observation) -> Result<Action, Error> {
+        // Before anything is made that it would hold.
+        self.hold().await?;
         let (fetched, dereferenced) = self.dereference().await?;
         let validated = match validate(self.tenant, &dereferenced, &self.cluster.config.policy_namespace) {
             Ok(validated) => validated,
@@ -222,7 +222,7 @@ impl Work<'_> {
             }
         };
         let now = OffsetDateTime::now_utc();
-        let mut secrets = self.secrets(&validated).await?;
+        let mut secrets = self.secrets(&secret_names(&validated)).await?;
         let due = generate::plan(&validated, &secrets, now, &mut rand::rng())?;
         for secret in due {
             self.write_secret(secret, &mut secrets).await?;
@@ -278,10 +278,15 @@ impl Work<'_> {
         Ok(Action::requeue(if waiting { SOON * 3 } else { RESYNC }))
     }
 
-    async fn dereference(&self) -> Result<(Fetched, Dereferenced), Error> {
+    /// How many tenants of the namespace were there before this one.
+    pub(super) fn older_tenants(&self) -> usize {
         let name = self.tenant.name_any();
         let tenants = self.cluster.tenants_in(&self.namespace);
-        let older_tenants = tenants.iter().position(|(_, other)| *other == name).unwrap_or_default();
+        tenants.iter().position(|(_, other)| *other == name).unwrap_or_default()
+    }
+
+    async fn dereference(&self) -> Result<(Fetched, Dereferenced), Error> {
+        let older_tenants = self.older_tenants();
         let server = match &self.tenant.spec.database.managed {
             Some(managed) => self.server(&managed.server_ref.name).await?,
             None => None,
@@ -293,7 +298,7 @@ impl Work<'_> {
     }
 
     /// The Secret in the operator's namespace that describes a database server.
-    async fn server(&self, name: &str) -> Result<Option<DatabaseServer>, Error> {
+    pub(super) async fn server(&self, name: &str) -> Result<Option<DatabaseServer>, Error> {
         let namespace = &self.cluster.config.settings.operator_namespace;
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), namespace);
         let found = api.get_opt(name).await.map_err(Error::api("reading the database server"))?;
@@ -301,23 +306,30 @@ impl Work<'_> {
         if secret.labels().get(SERVER_LABEL).map(String::as_str) != Some("true") {
             return Ok(None);
         }
-        let url = generate::content(&secret).remove("url").ok_or(DatabaseError::Address)?;
+        let mut content = generate::content(&secret);
+        let url = content.remove("url").ok_or(DatabaseError::Address)?;
         let url = Zeroizing::new(url.trim().to_owned());
-        Ok(Some(DatabaseServer { address: Server::of(&url)?, url }))
+        let roots = content.remove(names::DATABASE_ROOTS).map(|roots| roots.to_string());
+        Ok(Some(DatabaseServer { address: Server::of(&url, roots)?, url }))
     }
 
-    /// The Secrets that the tenant uses, as far as they are there.
-    async fn secrets(&self, validated: &Validated) -> Result<Vec<Secret>, Error> {
+    /// Secrets of the namespace, as far as they are there: those that the operator made in one request, and others by
+    /// their names. They are read and not taken from a store, because passwords are decided by what they say.
+    pub(super) async fn secrets(&self, names: &[String]) -> Result<Vec<Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        let mut found = Vec::new();
-        for name in secret_names(validated) {
-            found.extend(api.get_opt(&name).await.map_err(Error::api("reading a Secret"))?);
+        let ours = ListParams::default().labels(super::MANAGED);
+        let mut found = api.list(&ours).await.map_err(Error::api("reading the Secrets"))?.items;
+        found.retain(|secret| names.contains(&secret.name_any()));
+        for name in names {
+            if !found.iter().any(|secret| secret.metadata.name.as_ref() == Some(name)) {
+                found.extend(api.get_opt(name).await.map_err(Error::api("reading a Secret"))?);
+            }
         }
         Ok(found)
     }
 
     /// Never applied: created when absent, replaced at the version that was read.
-    async fn write_secret(&self, secret: Secret, known: &mut Vec<Secret>) -> Result<(), Error> {
+    pub(super) async fn write_secret(&self, secret: Secret, known: &mut Vec<Secret>) -> Result<(), Error> {
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         let parameters =
             PostParams { field_manager: Some(SECRET_MANAGER.to_owned()), ..PostParams::default() };
@@ -340,7 +352,7 @@ impl Work<'_> {
 
     /// The server on which the operator makes the tenant's databases; `None` where the platform team made them. Or what
     /// it waits for.
-    fn database_server(
+    pub(super) fn database_server(
         &self,
         validated: &Validated,
         managed: Option<DatabaseServer>,
@@ -409,7 +421,7 @@ impl Work<'_> {
         if done(&self.cluster.provisioned.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(Progress::Available);
         }
-        let outcome = database::ensure_databases(&server.url, &plan).await?;
+        let outcome = database::ensure_databases(&server.url, &server.address, &plan).await?;
         tracing::info!(namespace = self.namespace, ?step, ?outcome, "databases");
         if all.get(names::DATABASE) != Some(&secret) {
             let there = secrets.iter().find(|one| one.metadata.name.as_deref() == Some(names::DATABASE));
@@ -443,15 +455,22 @@ impl Work<'_> {
 
     /// Kinds that a cluster may lack, with the tenant's objects of each; `None` for a kind that this cluster has not, or
     /// that the operator may not use. They are few and seldom, so they are listed and not watched.
-    async fn optional(&self) -> Result<Optional, Error> {
+    pub(super) async fn optional(&self) -> Result<Optional, Error> {
         let mut kinds = Optional::new();
         for resource in optional_kinds() {
+            if self.cluster.is_known_to_lack(&resource.kind) {
+                kinds.insert(resource.kind, None);
+                continue;
+            }
             let api: Api<DynamicObject> =
                 Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
             let found = match api.list(&ListParams::default().labels(super::MANAGED)).await {
                 Ok(list) => Some((resource.clone(), list.items)),
                 // By code: of a group that is not served, the API server knows not even a reason.
-                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => None,
+                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
+                    self.cluster.lacks(&resource.kind);
+                    None
+                }
                 Err(error) => return Err(Error::api("reading objects of an optional kind")(error)),
             };
             kinds.insert(resource.kind, found);
@@ -579,14 +598,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn live(&self, kind: &str, name: &str) -> Option<Arc<DynamicObject>> {
+    pub(super) fn live(&self, kind: &str, name: &str) -> Option<Arc<DynamicObject>> {
         let (resource, index) = self.cluster.owned.get(kind)?;
         let reference =
             kube::runtime::reflector::ObjectRef::new_with(name, resource.clone()).within(&self.namespace);
         index.get(&reference)
     }
 
-    fn live_as<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
+    pub(super) fn live_as<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
         let object = self.live(kind, name)?;
         serde_json::to_value(object.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
     }
@@ -636,11 +655,7 @@ impl Work<'_> {
         for job in jobs {
             let name = job.name_any();
             let live: Option<Job> = self.live_as("Job", &name);
-            let status = live.and_then(|job| job.status).unwrap_or_default();
-            let is = |kind: &str| {
-                let conditions = status.conditions.iter().flatten();
-                conditions.into_iter().any(|condition| condition.type_ == kind && condition.status == "True")
-            };
+            let is = |kind: &str| live.as_ref().is_some_and(|live| is(live, kind));
             if is("Failed") {
                 let why = format!(
                     "Job {name} failed; `kubectl logs job/{name}` says why. What ran before goes on."
@@ -682,6 +697,12 @@ impl Work<'_> {
     }
 }
 
+/// Whether a condition of a Job holds.
+pub(super) fn is(job: &Job, kind: &str) -> bool {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == kind && condition.status == "True")
+}
+
 fn desired<K>(into: &mut Vec<Desired>, objects: &[K]) -> Result<(), Error>
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + serde::Serialize,
@@ -693,13 +714,13 @@ where
 }
 
 /// What Secrets hold, by name.
-fn contents(secrets: &[Secret]) -> Secrets {
+pub(super) fn contents(secrets: &[Secret]) -> Secrets {
     secrets.iter().map(|secret| (secret.name_any(), generate::content(secret))).collect()
 }
 
 impl Cluster {
     /// Writes a tenant's status, when it changed.
-    async fn report_tenant(
+    pub(super) async fn report_tenant(
         &self,
         object: &Guarded<CrmTenant>,
         before: Option<&CrmTenantStatus>,
@@ -723,7 +744,13 @@ impl Cluster {
             let refused: Vec<String> = observed.problems.iter().map(crate::in_words).collect();
             let (kind, note) = match (refused.is_empty(), condition.reason.as_str()) {
                 (false, _) => (EventType::Warning, refused.join("\n")),
-                (true, novacrm_crds::conditions::REASON_FAILED) => (EventType::Warning, condition.message),
+                (
+                    true,
+                    REASON_FAILED
+                    | REASON_DELETION_UNCONFIRMED
+                    | REASON_DUMP_FAILED
+                    | REASON_NAMESPACE_TERMINATING,
+                ) => (EventType::Warning, condition.message),
                 (true, _) => (EventType::Normal, condition.message),
             };
             self.event(object, kind, &condition.reason, "Reconcile", &note).await;

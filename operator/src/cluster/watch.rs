@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use kube::core::{DeserializeGuard, ResourceExt};
+use kube::core::{DeserializeGuard, PartialObjectMeta, ResourceExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Lookup, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -84,6 +84,32 @@ where
         }
     });
     store
+}
+
+/// Tells of all objects that a selection yields until `stop`, by their metadata, and keeps none: `changed` is called for each when the watch
+/// begins, or begins anew, and whenever one comes, changes or goes. One that goes between two watches is missed.
+pub fn hear<K>(
+    api: Api<PartialObjectMeta<K>>,
+    selection: watcher::Config,
+    stop: CancellationToken,
+    changed: impl Fn(&PartialObjectMeta<K>, bool) + Send + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let mut events = Box::pin(watcher(api, selection).default_backoff().take_until(stop.cancelled_owned()));
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init | Event::InitDone) => {}
+                Ok(Event::InitApply(object) | Event::Apply(object)) => changed(&object, false),
+                Ok(Event::Delete(object)) => changed(&object, true),
+                Err(error) => {
+                    let kind = K::kind(&()).into_owned();
+                    tracing::warn!(kind, %error, "the watch broke off; it is begun again");
+                }
+            }
+        }
+    });
 }
 
 fn same<K: Resource>(a: &K, b: &K, kind: &K::DynamicType) -> bool

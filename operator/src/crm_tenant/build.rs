@@ -17,9 +17,11 @@ use k8s_openapi::api::autoscaling::v2::{
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
-    HTTPGetAction, Lifecycle, LifecycleHandler, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    HTTPGetAction, KeyToPath, Lifecycle, LifecycleHandler, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
     ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Service,
     ServiceAccount, ServicePort, ServiceSpec, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+    VolumeResourceRequirements,
 };
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
@@ -34,7 +36,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Resource;
 use kube::core::{DynamicObject, TypeMeta};
 use novacrm_crds::crm_tenant::{
-    Autoscaling, DatabaseType, ExposureType, GatewayExposure, IngressExposure, Migrated, Workload,
+    Autoscaling, CrmTenantSpec, DatabaseType, DeletionPolicy, DumpReference, ExposureType, GatewayExposure,
+    IngressExposure, Migrated, Storage, Workload,
 };
 use novacrm_crds::{CrmTenant, SecretKeyReference};
 use serde_json::{Value, json};
@@ -237,14 +240,41 @@ pub fn is_rolled_out(deployment: &Deployment) -> bool {
 #[must_use]
 pub fn secret_names(tenant: &Validated) -> Vec<String> {
     let mut names: Vec<String> = secrets(tenant).into_iter().map(|secret| secret.name).collect();
-    if let Some(existing) = &tenant.spec().database.existing {
-        for urls in [&existing.crm, &existing.audit] {
-            names.extend([&urls.url_secret_ref, &urls.migration_url_secret_ref].map(|key| key.name.clone()));
-        }
-    }
+    names.extend(referenced_secrets(tenant.spec()).into_iter().map(str::to_owned));
     names.sort();
     names.dedup();
     names
+}
+
+/// The Secrets that a spec names. Who made them may have given them no label.
+#[must_use]
+pub fn referenced_secrets(spec: &CrmTenantSpec) -> Vec<&str> {
+    let mut names = vec![spec.auth.bootstrap_admin.password_secret_ref.name.as_str()];
+    if let Some(existing) = &spec.database.existing {
+        for urls in [&existing.crm, &existing.audit] {
+            names.extend([&urls.url_secret_ref, &urls.migration_url_secret_ref].map(|key| key.name.as_str()));
+        }
+        names.extend(existing.root_certificate_secret_ref.as_ref().map(|roots| roots.name.as_str()));
+    }
+    names
+}
+
+/// The last dump of a tenant that is being deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dump {
+    /// Where it will be.
+    pub reference: DumpReference,
+    /// The claim to be made; none where the spec names one.
+    pub claim: Option<PersistentVolumeClaim>,
+    /// What makes it.
+    pub job: Job,
+}
+
+/// Builds the last dump of a tenant. Nothing of it has an owner: it must outlive the tenant, and a deletion that
+/// collects the dependents first must not collect it.
+#[must_use]
+pub fn dump(tenant: &Validated, settings: &Settings) -> Dump {
+    Builder { tenant, settings, surroundings: &Surroundings::default() }.dump()
 }
 
 /// The Secrets of a tenant and their keys.
@@ -293,7 +323,7 @@ struct Part<'a> {
     name: &'static str,
     account: &'static str,
     image: &'static str,
-    arguments: &'static [&'static str],
+    arguments: Vec<String>,
     env: Vec<EnvVar>,
     folders: Vec<Folder>,
     /// Whether it speaks to the Kubernetes API, as its account.
@@ -304,11 +334,38 @@ struct Part<'a> {
 
 /// A folder that a process finds its files in.
 enum Folder {
-    Secret { name: &'static str, secret: &'static str, path: &'static str },
-    ConfigMap { name: &'static str, config_map: &'static str, path: &'static str, optional: bool },
+    Secret {
+        name: &'static str,
+        secret: &'static str,
+        path: &'static str,
+    },
+    /// The certificates that a database server's is verified against: one key of a Secret, which need not be there.
+    Roots {
+        secret: String,
+        key: String,
+        optional: bool,
+    },
+    /// A volume that is written to.
+    Claim {
+        name: &'static str,
+        claim: String,
+        path: &'static str,
+    },
+    ConfigMap {
+        name: &'static str,
+        config_map: &'static str,
+        path: &'static str,
+        optional: bool,
+    },
 }
 
 const TLS_DIR: &str = "/etc/novacrm/tls";
+/// Folder with the certificates that a database server's is verified against, in the file [`names::DATABASE_ROOTS`].
+pub const DATABASE_ROOTS_DIR: &str = "/etc/novacrm/database";
+/// Where the volume for the last dump is.
+const DUMP_DIR: &str = "/var/lib/novacrm/dump";
+/// What the claim for the last dump asks for when the spec says nothing.
+const DUMP_SIZE: &str = "10Gi";
 const KEYS_DIR: &str = "/etc/novacrm/keys";
 /// Variable with the name of the ConfigMap that the engine watches; `up` has no Kubernetes API and leaves it out.
 pub const BUNDLE_CONFIG_MAP: &str = "NOVACRM_BUNDLE_CONFIG_MAP";
@@ -331,7 +388,7 @@ impl Builder<'_> {
             name: names::ENGINE,
             account: names::ENGINE,
             image: "novacrm-engine",
-            arguments: &["serve"],
+            arguments: words(&["serve"]),
             env: vec![
                 value("NOVACRM_TENANT", self.tenant.namespace()),
                 value("NOVACRM_LISTEN", &format!("0.0.0.0:{ENGINE_PORT}")),
@@ -344,7 +401,7 @@ impl Builder<'_> {
                 value("NOVACRM_BUNDLE_PREVIOUS_DIR", BUNDLE_PREVIOUS_DIR),
                 self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
             ],
-            folders: vec![
+            folders: self.folders([
                 Folder::Secret { name: "tls", secret: names::ENGINE_TLS, path: TLS_DIR },
                 Folder::Secret { name: "keys", secret: names::ENGINE_KEYS, path: KEYS_DIR },
                 Folder::ConfigMap {
@@ -359,7 +416,7 @@ impl Builder<'_> {
                     path: BUNDLE_PREVIOUS_DIR,
                     optional: true,
                 },
-            ],
+            ]),
             token: true,
             size: &self.tenant.spec().engine,
             port: Some(("https", ENGINE_PORT)),
@@ -373,7 +430,7 @@ impl Builder<'_> {
             name: names::API,
             account: names::API,
             image: "novacrm-api-server",
-            arguments: &["serve"],
+            arguments: words(&["serve"]),
             env: vec![
                 value("NOVACRM_TENANT", self.tenant.namespace()),
                 value("NOVACRM_TENANT_NAME", &spec.display_name),
@@ -386,10 +443,10 @@ impl Builder<'_> {
                 value("NOVACRM_STATIC_DIR", IMAGE_STATIC_DIR),
                 self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
             ],
-            folders: vec![
+            folders: self.folders([
                 Folder::Secret { name: "tls", secret: names::API_TLS, path: TLS_DIR },
                 Folder::Secret { name: "keys", secret: names::API_KEYS, path: KEYS_DIR },
-            ],
+            ]),
             token: false,
             size: &spec.api,
             port: Some(("http", API_PORT)),
@@ -401,12 +458,12 @@ impl Builder<'_> {
             name: names::ENGINE_MIGRATE,
             account: names::ENGINE,
             image: "novacrm-engine",
-            arguments: &["audit", "migrate"],
+            arguments: words(&["audit", "migrate"]),
             env: vec![
                 value("NOVACRM_TENANT", self.tenant.namespace()),
                 self.database_url("NOVACRM_AUDIT_MIGRATION_DATABASE_URL", names::AUDIT_MIGRATION_URL),
             ],
-            folders: Vec::new(),
+            folders: self.folders([]),
             token: false,
             size: &self.tenant.spec().engine,
             port: None,
@@ -421,7 +478,7 @@ impl Builder<'_> {
             name: names::API_MIGRATE,
             account: names::API,
             image: "novacrm-api-server",
-            arguments: &["migrate"],
+            arguments: words(&["migrate"]),
             env: vec![
                 value("NOVACRM_TENANT", self.tenant.namespace()),
                 value("NOVACRM_DEFAULT_LOCALE", spec.locale.as_str()),
@@ -431,7 +488,7 @@ impl Builder<'_> {
                 value("NOVACRM_DEMO_DATA", if spec.demo_data { "true" } else { "false" }),
                 self.database_url("NOVACRM_MIGRATION_DATABASE_URL", names::API_MIGRATION_URL),
             ],
-            folders: Vec::new(),
+            folders: self.folders([]),
             token: false,
             size: &spec.api,
             port: None,
@@ -454,6 +511,125 @@ impl Builder<'_> {
             (Some(existing), _) => &existing.audit.url_secret_ref,
         };
         secret_value(variable, name, key)
+    }
+
+    /// The certificates that the database server's is verified against. In a Secret of the operator's they are where the
+    /// server was described with some.
+    fn database_roots(&self) -> Option<Folder> {
+        let Some(existing) = &self.tenant.spec().database.existing else {
+            let (secret, key) = (names::DATABASE.to_owned(), names::DATABASE_ROOTS.to_owned());
+            return Some(Folder::Roots { secret, key, optional: true });
+        };
+        let SecretKeyReference { name, key } = existing.root_certificate_secret_ref.as_ref()?;
+        Some(Folder::Roots { secret: name.clone(), key: key.clone(), optional: false })
+    }
+
+    /// What every process that has a database finds its files in.
+    fn folders(&self, own: impl IntoIterator<Item = Folder>) -> Vec<Folder> {
+        self.database_roots().into_iter().chain(own).collect()
+    }
+
+    /// The audit log, then the records, one after the other on one volume. Each is begun anew where it was cut off, and
+    /// left as it is where it is whole.
+    fn dump(&self) -> Dump {
+        let tenant = self.tenant.tenant();
+        let id = tenant.metadata.uid.as_deref().unwrap_or_default();
+        let wanted = tenant.spec.final_dump.clone().unwrap_or_default();
+        let reference = DumpReference {
+            claim_name: wanted.claim_name.clone().unwrap_or_else(|| names::DUMP.to_owned()),
+            folder: format!("novacrm-{id}"),
+        };
+        let metadata = |name: String| ObjectMeta {
+            name: Some(name),
+            owner_references: None,
+            ..self.metadata(names::DUMP)
+        };
+        let claim = wanted.claim_name.is_none().then(|| {
+            let Storage { size, storage_class_name } = wanted
+                .storage
+                .clone()
+                .unwrap_or_else(|| Storage { size: DUMP_SIZE.to_owned(), storage_class_name: None });
+            let requests = BTreeMap::from([("storage".to_owned(), Quantity(size))]);
+            PersistentVolumeClaim {
+                metadata: metadata(reference.claim_name.clone()),
+                spec: Some(PersistentVolumeClaimSpec {
+                    access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+                    resources: Some(VolumeResourceRequirements { requests: Some(requests), limits: None }),
+                    storage_class_name,
+                    ..PersistentVolumeClaimSpec::default()
+                }),
+                ..PersistentVolumeClaim::default()
+            }
+        });
+        let version = self.tenant.version();
+        let [engine, api] = [self.engine_dump(&reference), self.api_dump(&reference)];
+        // The account that every namespace has: those of the tenant may be collected already.
+        let mut template = self.pod(&api, version, Some("Never"), None);
+        if let (Some(pod), Some(metadata)) = (template.spec.as_mut(), template.metadata.as_mut()) {
+            metadata.labels = Some(labels(self.tenant.namespace(), names::DUMP, version));
+            pod.service_account_name = None;
+            pod.init_containers = Some(vec![self.container(&engine, version)]);
+            let more = engine.folders.iter().map(Folder::volume);
+            pod.volumes = pod.volumes.take().map(|mut volumes| {
+                for volume in more {
+                    if !volumes.iter().any(|one| one.name == volume.name) {
+                        volumes.push(volume);
+                    }
+                }
+                volumes
+            });
+        }
+        let job = Job {
+            metadata: metadata(format!("{}-{id}", names::DUMP)),
+            spec: Some(JobSpec {
+                backoff_limit: Some(2),
+                active_deadline_seconds: Some(24 * 3600),
+                ttl_seconds_after_finished: Some(24 * 3600),
+                template,
+                ..JobSpec::default()
+            }),
+            ..Job::default()
+        };
+        Dump { reference, claim, job }
+    }
+
+    fn engine_dump(&self, to: &DumpReference) -> Part<'_> {
+        Part {
+            name: "audit",
+            account: names::ENGINE,
+            image: "novacrm-engine",
+            arguments: dump_arguments(&["audit", "dump"], &to.folder, "audit"),
+            env: vec![
+                value("NOVACRM_TENANT", self.tenant.namespace()),
+                value("NOVACRM_KEYS_DIR", KEYS_DIR),
+                self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
+            ],
+            folders: self.folders([
+                Folder::Secret { name: "keys", secret: names::ENGINE_KEYS, path: KEYS_DIR },
+                Folder::Claim { name: "dump", claim: to.claim_name.clone(), path: DUMP_DIR },
+            ]),
+            token: false,
+            size: &self.tenant.spec().engine,
+            port: None,
+        }
+    }
+
+    fn api_dump(&self, to: &DumpReference) -> Part<'_> {
+        Part {
+            name: "crm",
+            account: names::API,
+            image: "novacrm-api-server",
+            arguments: dump_arguments(&["dump"], &to.folder, "crm"),
+            env: vec![self.database_url("NOVACRM_DATABASE_URL", names::API_URL)],
+            folders: self.folders([Folder::Claim {
+                name: "dump",
+                claim: to.claim_name.clone(),
+                path: DUMP_DIR,
+            }]),
+            token: false,
+            size: &self.tenant.spec().api,
+            port: None,
+        }
     }
 
     fn metadata(&self, name: &str) -> ObjectMeta {
@@ -640,8 +816,8 @@ impl Builder<'_> {
         Container {
             name: part.name.to_owned(),
             image: Some(self.settings.image(part.image, version)),
-            args: Some(part.arguments.iter().map(|argument| (*argument).to_owned()).collect()),
-            env: Some(part.env.clone()),
+            args: Some(part.arguments.clone()),
+            env: Some([part.env.clone(), self.root_certificates()].concat()),
             ports,
             // The address leaves the Services when the pod is told to end, and routers learn of it a little later.
             lifecycle: serves.then(|| Lifecycle {
@@ -667,6 +843,14 @@ impl Builder<'_> {
                 .then(|| part.folders.iter().map(Folder::mount).collect()),
             ..Container::default()
         }
+    }
+
+    /// Where the driver finds the certificates, for addresses that the operator did not write. Those it did say it themselves.
+    fn root_certificates(&self) -> Vec<EnvVar> {
+        let existing = self.tenant.spec().database.existing.as_ref();
+        let roots = existing.and_then(|existing| existing.root_certificate_secret_ref.as_ref());
+        let file = format!("{DATABASE_ROOTS_DIR}/{}", names::DATABASE_ROOTS);
+        roots.map(|_| value("PGSSLROOTCERT", &file)).into_iter().collect()
     }
 
     fn service(&self, part: &Part<'_>) -> Service {
@@ -871,6 +1055,7 @@ impl Builder<'_> {
         let engine_egress = [base.clone(), vec![kubernetes]].concat();
         let api_egress = [base.clone(), vec![engine]].concat();
         let all = BTreeMap::from([("app.kubernetes.io/part-of".to_owned(), "novacrm".to_owned())]);
+        let deletes = self.tenant.spec().deletion_policy == DeletionPolicy::Delete;
         vec![
             self.network_policy("novacrm-default-deny", all, vec![], vec![]),
             self.network_policy(
@@ -881,8 +1066,11 @@ impl Builder<'_> {
             ),
             self.network_policy(names::API, selector(names::API), vec![api_callers, metrics], api_egress),
             self.network_policy(names::ENGINE_MIGRATE, selector(names::ENGINE_MIGRATE), vec![], base.clone()),
-            self.network_policy(names::API_MIGRATE, selector(names::API_MIGRATE), vec![], base),
+            self.network_policy(names::API_MIGRATE, selector(names::API_MIGRATE), vec![], base.clone()),
         ]
+        .into_iter()
+        .chain(deletes.then(|| self.network_policy(names::DUMP, selector(names::DUMP), vec![], base)))
+        .collect()
     }
 
     fn network_policy(
@@ -904,6 +1092,9 @@ impl Builder<'_> {
     }
 }
 
+/// Name of the volume of [`Folder::Roots`].
+const ROOTS_VOLUME: &str = "database-roots";
+
 impl Folder {
     fn volume(&self) -> Volume {
         match self {
@@ -913,6 +1104,28 @@ impl Folder {
                     secret_name: Some((*secret).to_owned()),
                     default_mode: Some(0o440),
                     ..SecretVolumeSource::default()
+                }),
+                ..Volume::default()
+            },
+            Self::Roots { secret, key, optional } => Volume {
+                name: ROOTS_VOLUME.to_owned(),
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(secret.clone()),
+                    items: Some(vec![KeyToPath {
+                        key: key.clone(),
+                        path: names::DATABASE_ROOTS.to_owned(),
+                        mode: None,
+                    }]),
+                    default_mode: Some(0o440),
+                    optional: optional.then_some(true),
+                }),
+                ..Volume::default()
+            },
+            Self::Claim { name, claim, .. } => Volume {
+                name: (*name).to_owned(),
+                persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                    claim_name: claim.clone(),
+                    read_only: None,
                 }),
                 ..Volume::default()
             },
@@ -929,11 +1142,17 @@ impl Folder {
     }
 
     fn mount(&self) -> VolumeMount {
-        let (Self::Secret { name, path, .. } | Self::ConfigMap { name, path, .. }) = self;
+        let (name, path, read_only) = match self {
+            Self::Secret { name, path, .. } | Self::ConfigMap { name, path, .. } => {
+                (*name, *path, Some(true))
+            }
+            Self::Roots { .. } => (ROOTS_VOLUME, DATABASE_ROOTS_DIR, Some(true)),
+            Self::Claim { name, path, .. } => (*name, *path, None),
+        };
         VolumeMount {
-            name: (*name).to_owned(),
-            mount_path: (*path).to_owned(),
-            read_only: Some(true),
+            name: name.to_owned(),
+            mount_path: path.to_owned(),
+            read_only,
             ..VolumeMount::default()
         }
     }
@@ -1005,6 +1224,14 @@ fn selector(name: &str) -> BTreeMap<String, String> {
 
 fn matching(labels: BTreeMap<String, String>) -> LabelSelector {
     LabelSelector { match_labels: Some(labels), match_expressions: None }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn dump_arguments(command: &[&str], folder: &str, part: &str) -> Vec<String> {
+    [words(command), vec!["--to".to_owned(), format!("{DUMP_DIR}/{folder}/{part}")]].concat()
 }
 
 fn value(name: &str, value: &str) -> EnvVar {

@@ -39,7 +39,8 @@ use zeroize::Zeroizing;
 
 use crate::condition::rfc3339;
 use crate::crm_tenant::generate::{Content, random_password};
-use crate::crm_tenant::{Identity, names};
+use crate::crm_tenant::{Identity, build, names};
+use crate::pki::Certificate;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: StdDuration = StdDuration::from_secs(10);
@@ -67,6 +68,8 @@ pub struct Server {
     pub port: u16,
     /// `sslmode` of PostgreSQL's addresses; its default (`prefer`) when absent.
     pub ssl_mode: Option<String>,
+    /// Certificates (PEM) of the authorities that its own is verified against; those of the system when absent.
+    pub roots: Option<String>,
 }
 
 /// A database of a tenant and its roles.
@@ -211,6 +214,11 @@ pub enum DatabaseError {
         "the address of the database server cannot be read: write postgres://user:password@host:5432/postgres"
     )]
     Address,
+    /// What was given as certificates holds none.
+    #[error(
+        "the key ca.crt of the database server holds no certificate that can be read: write PEM, or leave it out"
+    )]
+    Roots,
     /// The server does not answer.
     #[error("the database server cannot be reached: {0}")]
     Unreachable(#[source] sqlx::Error),
@@ -251,7 +259,7 @@ impl DatabaseError {
             Self::Unreachable(_) | Self::TimedOut(_) => REASON_DATABASE_UNREACHABLE,
             Self::Busy(_) => REASON_PROGRESSING,
             Self::Foreign { .. } => REASON_FOREIGN_DATA,
-            Self::Address => REASON_DATABASE_REFUSED,
+            Self::Address | Self::Roots => REASON_DATABASE_REFUSED,
             // Class 28: authorization; 42501: insufficient privilege.
             Self::Statement { source, .. } => match code(source).as_deref() {
                 Some(code) if code.starts_with("28") || code == "42501" => REASON_DATABASE_REFUSED,
@@ -266,11 +274,12 @@ fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 impl Server {
-    /// Where the tenants' processes find the server that an administrator's address names.
+    /// Where the tenants' processes find the server that an administrator's address names, and what they verify its
+    /// certificate against.
     ///
     /// # Errors
-    /// When the address cannot be read.
-    pub fn of(administrator: &str) -> Result<Self, DatabaseError> {
+    /// When the address or a certificate cannot be read.
+    pub fn of(administrator: &str, roots: Option<String>) -> Result<Self, DatabaseError> {
         let url = Url::parse(administrator).map_err(|_| DatabaseError::Address)?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(DatabaseError::Address);
@@ -281,7 +290,10 @@ impl Server {
         if ssl_mode.as_ref().is_some_and(|mode| !known.contains(&mode.as_str())) {
             return Err(DatabaseError::Address);
         }
-        Ok(Self { host: host.to_owned(), port: url.port().unwrap_or(5432), ssl_mode })
+        if roots.as_ref().is_some_and(|roots| Certificate::all(roots).is_empty()) {
+            return Err(DatabaseError::Roots);
+        }
+        Ok(Self { host: host.to_owned(), port: url.port().unwrap_or(5432), ssl_mode, roots })
     }
 }
 
@@ -366,7 +378,13 @@ impl Logins {
     pub fn secret(&self, namespace: &str, server: &Server) -> Content {
         let Databases { crm, audit } = Databases::of(namespace);
         let Self { slot, passwords, since, former } = self;
-        let query = server.ssl_mode.as_ref().map(|mode| format!("?sslmode={mode}")).unwrap_or_default();
+        let mode = server.ssl_mode.as_ref().map(|mode| format!("sslmode={mode}"));
+        let roots = server
+            .roots
+            .as_ref()
+            .map(|_| format!("sslrootcert={}/{}", build::DATABASE_ROOTS_DIR, names::DATABASE_ROOTS));
+        let query: Vec<String> = [mode, roots].into_iter().flatten().collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
         let url = |role: &str, password: &str, database: &str| {
             // Names are letters, digits and underscores, passwords letters and digits: nothing needs encoding.
             Zeroizing::new(format!(
@@ -387,6 +405,7 @@ impl Logins {
             (FORMER, Zeroizing::new(former.to_owned())),
         ]
         .into_iter()
+        .chain(server.roots.clone().map(|roots| (names::DATABASE_ROOTS, Zeroizing::new(roots))))
         .map(|(key, value)| (key.to_owned(), value))
         .collect()
     }
@@ -403,6 +422,7 @@ pub fn cloud_native_pg(
         host: format!("{}-rw.{namespace}.svc", names::DATABASE),
         port: 5432,
         ssl_mode: Some("require".to_owned()),
+        roots: None,
     };
     let password = administrator?.get("password")?;
     // Of our making: letters and digits, which need no encoding.
@@ -528,6 +548,21 @@ impl Database {
         )
     }
 
+    /// The statement that deletes the database. It cannot run inside a transaction.
+    #[must_use]
+    pub fn drop_statement(&self) -> String {
+        format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote(&self.name))
+    }
+
+    /// Statements that delete its roles, once the database is gone. The owner, who has the mark, goes last.
+    #[must_use]
+    pub fn drop_role_statements(&self) -> Vec<String> {
+        let logins = [Slot::A, Slot::B].map(|slot| [self.login(slot), self.migrator(slot)]);
+        let groups = [self.group.clone(), self.readers.clone(), self.owner.clone()];
+        let roles = logins.into_iter().flatten().chain(groups);
+        roles.map(|role| format!("DROP ROLE IF EXISTS {}", quote(&role))).collect()
+    }
+
     /// Statements for the database itself: who may do what.
     #[must_use]
     pub fn grant_statements(&self, tenant_id: &str) -> Vec<String> {
@@ -563,15 +598,27 @@ impl Database {
 }
 
 /// Makes or mends both databases of a tenant. May be run at any time, by anyone, again and again: an advisory lock
-/// lets one run work. `administrator` is the address of a superuser, or of a role with `CREATEDB` and `CREATEROLE`.
+/// lets one run work. `administrator` is the address of a superuser, or of a role with `CREATEDB` and `CREATEROLE`, on
+/// the `server`.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses something, or the databases belong to another tenant; nothing of
 /// theirs is touched then.
-pub async fn ensure_databases(administrator: &str, plan: &Plan) -> Result<Outcome, DatabaseError> {
+pub async fn ensure_databases(
+    administrator: &str,
+    server: &Server,
+    plan: &Plan,
+) -> Result<Outcome, DatabaseError> {
+    provision(&options(administrator, server)?, plan).await
+}
+
+fn options(administrator: &str, server: &Server) -> Result<PgConnectOptions, DatabaseError> {
     // What is wrong with an address must not show it.
     let options = PgConnectOptions::from_str(administrator).map_err(|_| DatabaseError::Address)?;
-    provision(&options, plan).await
+    Ok(match &server.roots {
+        Some(roots) => options.ssl_root_cert_from_pem(roots.clone().into_bytes()),
+        None => options,
+    })
 }
 
 /// [`ensure_databases`] for an address that has been read.
@@ -591,25 +638,13 @@ async fn ensure(options: &PgConnectOptions, plan: &Plan) -> Result<Outcome, Data
     let namespace = tenant.namespace.as_str();
     let failed =
         |step| move |source| DatabaseError::Statement { namespace: namespace.to_owned(), step, source };
-    let mut server = connect(options, namespace, "connecting to the server").await?;
-    // The lock goes with the connection, however this ends.
-    let locked =
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_key(namespace)).execute(&mut server).await;
-    locked.map_err(|source| match code(&source).as_deref() {
-        Some("55P03") => DatabaseError::Busy(namespace.to_owned()),
-        _ => failed("taking the lock")(source),
-    })?;
+    let mut server = locked(options, namespace).await?;
     let Databases { crm, audit } = Databases::of(namespace);
     let mut outcome = Outcome::default();
     // Both before anything is changed.
     for database in [&crm, &audit] {
-        let mark: Option<Option<String>> =
-            sqlx::query_scalar("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1")
-                .bind(&database.owner)
-                .fetch_optional(&mut server)
-                .await
-                .map_err(failed("looking for the owner"))?;
-        let former = mark.flatten().and_then(|mark| mark.strip_prefix(MARK).map(str::to_owned));
+        let former = owner_of(&mut server, database).await.map_err(failed("looking for the owner"))?;
+        let former = former.filter(|former| !former.is_empty());
         match former {
             Some(former) if former == tenant.id => {}
             Some(former) if Some(&former) == tenant.adopt.as_ref() => outcome.adopted = Some(former),
@@ -644,6 +679,92 @@ async fn ensure(options: &PgConnectOptions, plan: &Plan) -> Result<Outcome, Data
     }
     server.close().await.map_err(failed("leaving the server"))?;
     Ok(outcome)
+}
+
+/// What [`drop_databases`] found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// They are gone, now or before.
+    Gone,
+    /// They belong to another tenant by now, and were left alone.
+    Foreign,
+}
+
+/// Deletes both databases of a tenant and every role of them, when they are marked as its own. May be run again,
+/// whatever a former run left: the mark goes last.
+///
+/// # Errors
+/// As [`ensure_databases`]; also while somebody is connected whom the administrator may not disconnect.
+pub async fn drop_databases(
+    administrator: &str,
+    server: &Server,
+    tenant: &Identity,
+) -> Result<Dropped, DatabaseError> {
+    deprovision(&options(administrator, server)?, tenant).await
+}
+
+/// [`drop_databases`] for an address that has been read.
+///
+/// # Errors
+/// As [`drop_databases`].
+pub async fn deprovision(
+    administrator: &PgConnectOptions,
+    tenant: &Identity,
+) -> Result<Dropped, DatabaseError> {
+    let options = administrator.clone().application_name("novacrm-operator").disable_statement_logging();
+    match tokio::time::timeout(TIMEOUT, delete(&options, tenant)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(DatabaseError::TimedOut(TIMEOUT)),
+    }
+}
+
+async fn delete(options: &PgConnectOptions, tenant: &Identity) -> Result<Dropped, DatabaseError> {
+    let namespace = tenant.namespace.as_str();
+    let failed =
+        |step| move |source| DatabaseError::Statement { namespace: namespace.to_owned(), step, source };
+    let mut server = locked(options, namespace).await?;
+    let Databases { crm, audit } = Databases::of(namespace);
+    let mut outcome = Dropped::Gone;
+    for database in [&crm, &audit] {
+        match owner_of(&mut server, database).await.map_err(failed("looking for the owner"))? {
+            // Roles without an owner cannot be: it is made first and goes last.
+            None => continue,
+            Some(owner) if owner == tenant.id => {}
+            Some(_) => {
+                outcome = Dropped::Foreign;
+                continue;
+            }
+        }
+        // Whoever is still connected has nothing there any more.
+        run(&mut server, &[database.drop_statement()]).await.map_err(failed("deleting the database"))?;
+        let mut roles = server.begin().await.map_err(failed("deleting roles"))?;
+        run(&mut roles, &database.drop_role_statements()).await.map_err(failed("deleting roles"))?;
+        roles.commit().await.map_err(failed("deleting roles"))?;
+    }
+    server.close().await.map_err(failed("leaving the server"))?;
+    Ok(outcome)
+}
+
+/// A connection that holds the lock of a tenant; the lock goes with the connection, however this ends.
+async fn locked(options: &PgConnectOptions, namespace: &str) -> Result<PgConnection, DatabaseError> {
+    let mut server = connect(options, namespace, "connecting to the server").await?;
+    let locked =
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_key(namespace)).execute(&mut server).await;
+    locked.map_err(|source| match code(&source).as_deref() {
+        Some("55P03") => DatabaseError::Busy(namespace.to_owned()),
+        _ => DatabaseError::Statement { namespace: namespace.to_owned(), step: "taking the lock", source },
+    })?;
+    Ok(server)
+}
+
+/// Id of the tenant that a database is marked with; empty when its owner has no mark of ours, `None` when it has no owner.
+async fn owner_of(server: &mut PgConnection, database: &Database) -> Result<Option<String>, sqlx::Error> {
+    let mark: Option<Option<String>> =
+        sqlx::query_scalar("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1")
+            .bind(&database.owner)
+            .fetch_optional(server)
+            .await?;
+    Ok(mark.map(|mark| mark.and_then(|mark| Some(mark.strip_prefix(MARK)?.to_owned())).unwrap_or_default()))
 }
 
 async fn connect(
@@ -750,7 +871,7 @@ mod tests {
     }
 
     fn server() -> Server {
-        Server { host: "127.0.0.1".into(), port: 1, ssl_mode: None }
+        Server { host: "127.0.0.1".into(), port: 1, ssl_mode: None, roots: None }
     }
 
     fn prepared(existing: Option<&Content>, now: OffsetDateTime, rolled_out: bool, seed: u64) -> Prepared {
@@ -778,11 +899,17 @@ mod tests {
     #[test]
     fn passwords_survive_a_change_of_address() {
         let first = prepared(None, NOW, true, 1);
-        let moved = Server { host: "db.example".into(), port: 2, ssl_mode: Some("verify-full".into()) };
+        let roots = Some("a certificate".to_owned());
+        let moved =
+            Server { host: "db.example".into(), port: 2, ssl_mode: Some("verify-full".into()), roots };
         let again =
             prepare(tenant(), &moved, Some(&first.secret), MONTH, true, NOW, &mut StdRng::seed_from_u64(2));
         assert_eq!(first.plan.logins.passwords, again.plan.logins.passwords);
-        assert!(again.secret[names::API_URL].ends_with("@db.example:2/novacrm_acme_crm?sslmode=verify-full"));
+        let end =
+            "@db.example:2/novacrm_acme_crm?sslmode=verify-full&sslrootcert=/etc/novacrm/database/ca.crt";
+        assert!(again.secret[names::API_URL].ends_with(end));
+        assert_eq!(again.secret[names::DATABASE_ROOTS].as_str(), "a certificate");
+        assert!(!first.secret.contains_key(names::DATABASE_ROOTS));
     }
 
     #[test]
@@ -846,13 +973,13 @@ mod tests {
 
     #[test]
     fn an_administrators_address_says_where_the_server_is() {
-        let server = Server::of("postgres://admin:secret@db.example:6432/postgres?sslmode=require").unwrap();
-        assert_eq!(
-            server,
-            Server { host: "db.example".into(), port: 6432, ssl_mode: Some("require".into()) }
-        );
+        let url = "postgres://admin:secret@db.example:6432/postgres?sslmode=require";
+        let server = Server::of(url, None).unwrap();
+        let require = Some("require".into());
+        assert_eq!(server, Server { host: "db.example".into(), port: 6432, ssl_mode: require, roots: None });
+        assert!(matches!(Server::of(url, Some("no PEM".into())), Err(DatabaseError::Roots)));
         for wrong in ["", "db.example", "https://db.example/", "postgres://:secret@/x"] {
-            let error = Server::of(wrong).unwrap_err().to_string();
+            let error = Server::of(wrong, None).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }

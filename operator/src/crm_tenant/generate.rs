@@ -221,7 +221,7 @@ pub fn write(tenant: &Validated, name: &str, content: Content, existing: Option<
     }
 }
 
-fn is_ours(secret: &Secret) -> bool {
+pub(crate) fn is_ours(secret: &Secret) -> bool {
     let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
     label.is_some_and(|value| value == OPERATOR)
 }

@@ -39,6 +39,9 @@ pub mod names {
     pub const DATABASE: &str = "novacrm-database";
     /// Secret (`kubernetes.io/basic-auth`) of the operator's role on the tenant's own CloudNativePG cluster.
     pub const DATABASE_ADMINISTRATOR: &str = "novacrm-database-administrator";
+    /// The Secrets that the operator makes under a name of its own choice.
+    pub const SECRETS: [&str; 8] =
+        [CA, ENGINE_TLS, API_TLS, OPERATOR_TLS, ENGINE_KEYS, API_KEYS, DATABASE, DATABASE_ADMINISTRATOR];
     /// Keys of [`DATABASE`]: the CRM database as the application.
     pub const API_URL: &str = "api-url";
     /// The CRM database as its migrator.
@@ -47,6 +50,11 @@ pub mod names {
     pub const AUDIT_URL: &str = "audit-url";
     /// The audit database as its migrator.
     pub const AUDIT_MIGRATION_URL: &str = "audit-migration-url";
+    /// Certificates of the authorities that the server's certificate is verified against, where they are private.
+    pub const DATABASE_ROOTS: &str = "ca.crt";
+    /// Dumps what a tenant leaves: the name of its pods, the beginning of that of its Job, and the claim that is made
+    /// for it.
+    pub const DUMP: &str = "novacrm-dump";
 }
 
 /// Who a tenant is: what names its databases and marks what outlives it.

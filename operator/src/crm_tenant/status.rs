@@ -5,7 +5,7 @@ use novacrm_crds::conditions::{
     READY, REASON_AVAILABLE, REASON_FAILED, REASON_INVALID, REASON_PROGRESSING, REASON_SUSPENDED,
     REASON_VALID, RECONCILING, STALLED,
 };
-use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, Migrated};
+use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, DumpReference, Migrated};
 use time::OffsetDateTime;
 
 use crate::condition::Conditions;
@@ -32,12 +32,30 @@ pub struct Observation {
     pub bundle: Option<BundleReference>,
     /// What its databases were migrated to.
     pub migrated: Option<Migrated>,
+    /// Where its last dump is, once that is whole.
+    pub final_dump: Option<DumpReference>,
     /// Why the spec was refused; empty when it was not.
     pub problems: Vec<PolicyProblem>,
     /// Whether it is suspended, and nothing of it runs any more.
     pub suspended: bool,
     /// `Database`, `Engine`, `Api`, and how far each is.
     pub parts: Vec<(&'static str, Progress)>,
+}
+
+impl Observation {
+    /// What is known of a tenant before anything is looked at: what its status told.
+    #[must_use]
+    pub fn of(generation: i64, before: Option<&CrmTenantStatus>) -> Self {
+        Self {
+            generation,
+            bundle: before.and_then(|before| before.bundle.clone()),
+            migrated: before.and_then(|before| before.migrated.clone()),
+            final_dump: before.and_then(|before| before.final_dump.clone()),
+            problems: Vec::new(),
+            suspended: false,
+            parts: Vec::new(),
+        }
+    }
 }
 
 /// The status of a tenant.
@@ -101,6 +119,7 @@ pub fn status(
         observed_generation: observed.generation,
         bundle: observed.bundle.clone(),
         migrated: observed.migrated.clone(),
+        final_dump: observed.final_dump.clone(),
         conditions: conditions.finish(),
     }
 }
@@ -114,8 +133,7 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 
     fn ready(parts: Vec<(&'static str, Progress)>, problems: Vec<PolicyProblem>) -> (String, String, String) {
-        let observed =
-            Observation { generation: 1, bundle: None, migrated: None, problems, suspended: false, parts };
+        let observed = Observation { problems, parts, ..Observation::of(1, None) };
         let status = status(&observed, None, NOW);
         let of = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
         (of(READY).status.clone(), of(READY).reason.clone(), of(READY).message.clone())
@@ -148,14 +166,7 @@ mod tests {
 
     #[test]
     fn a_suspended_tenant_is_ready_and_says_so() {
-        let observed = Observation {
-            generation: 1,
-            bundle: None,
-            migrated: None,
-            problems: vec![],
-            suspended: true,
-            parts: vec![],
-        };
+        let observed = Observation { suspended: true, ..Observation::of(1, None) };
         let status = status(&observed, None, NOW);
         let ready = status.conditions.iter().find(|condition| condition.type_ == READY).unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Suspended"));

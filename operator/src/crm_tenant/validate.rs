@@ -40,6 +40,21 @@ pub struct Validated {
 }
 
 impl Validated {
+    /// A tenant that is being deleted, unjudged: all that is built of it is its last dump, which must not depend on
+    /// whether its spec would be accepted today.
+    #[must_use]
+    pub fn leaving(tenant: &CrmTenant, release: &str) -> Self {
+        let empty = BundleRevision { sequence: 0, digest: String::new(), bytes: Vec::new() };
+        let migrated = tenant.status.as_ref().and_then(|status| status.migrated.as_ref());
+        let version = migrated.map(|migrated| &migrated.version).or(tenant.spec.version.as_ref());
+        Self {
+            tenant: tenant.clone(),
+            namespace: tenant.metadata.namespace.clone().unwrap_or_default(),
+            bundle: Bundles { current: empty, previous: None },
+            version: version.map_or_else(|| release.to_owned(), Clone::clone),
+        }
+    }
+
     /// The object.
     #[must_use]
     pub fn tenant(&self) -> &CrmTenant {
@@ -182,6 +197,9 @@ fn check_names(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
             secrets.push((format!("{path}.urlSecretRef"), &urls.url_secret_ref));
             secrets.push((format!("{path}.migrationUrlSecretRef"), &urls.migration_url_secret_ref));
         }
+        let roots = existing.root_certificate_secret_ref.as_ref();
+        secrets
+            .extend(roots.map(|roots| ("spec.database.existing.rootCertificateSecretRef".to_owned(), roots)));
     }
     for (path, reference) in secrets {
         problems.extend(check_secret_name(&format!("{path}.name"), &reference.name));
@@ -219,17 +237,7 @@ const NAME_HINT: &str =
     "Use lower-case letters, digits, hyphens and dots, and begin and end with a letter or digit.";
 
 fn check_secret_name(path: &str, name: &str) -> Option<PolicyProblem> {
-    let own = [
-        names::CA,
-        names::ENGINE_TLS,
-        names::API_TLS,
-        names::OPERATOR_TLS,
-        names::ENGINE_KEYS,
-        names::API_KEYS,
-        names::DATABASE,
-        names::DATABASE_ADMINISTRATOR,
-    ];
-    if own.contains(&name) {
+    if names::SECRETS.contains(&name) {
         let hint = "Name another Secret.";
         return Some(problem(path, "this Secret holds the tenant's own keys", hint));
     }

@@ -136,6 +136,9 @@ async fn the_operators_rights_suffice_for_a_tenant_and_end_where_they_should() {
         ("patch", "customresourcedefinitions.apiextensions.k8s.io"),
         ("patch", webhooks),
         ("delete", "crmtenants.novacrm.io"),
+        ("create", "crmtenants.novacrm.io"),
+        ("delete", "persistentvolumeclaims"),
+        ("get", "persistentvolumeclaims"),
         ("patch", "compliancepolicies.novacrm.io"),
         ("delete", "secrets"),
     ] {
@@ -184,7 +187,7 @@ const PARTS: [&str; 12] = [
 ];
 
 /// Grants that the making of one tenant does not need, and why they are there.
-const RESERVED: [(&str, &[&str], &str); 8] = [
+const RESERVED: [(&str, &[&str], &str); 10] = [
     ("delete", &PARTS, "a spec no longer asks for a part"),
     ("delete", &["rbac.authorization.k8s.io/rolebindings"], "a spec no longer asks for a part"),
     (
@@ -202,6 +205,8 @@ const RESERVED: [(&str, &[&str], &str); 8] = [
     ),
     ("update", &["/configmaps", "/secrets"], "rules change, certificates are renewed"),
     ("delete", &["apps/controllerrevisions"], "a policy's history is bounded"),
+    ("patch", &["novacrm.io/crmtenants"], "the finalizer of a tenant whose data is to be deleted with it"),
+    ("create", &["/persistentvolumeclaims"], "the last dump of such a tenant"),
     ("patch", &["events.k8s.io/events"], "an Event happens again"),
     (
         "update",

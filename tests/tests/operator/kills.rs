@@ -25,7 +25,9 @@ use serde_json::Value;
 use crate::stage::{Stage, of, version};
 
 /// How often it is killed.
-const KILLS: u64 = 100;
+const KILLS: u64 = 130;
+/// One in so many kills comes while it starts.
+const STARTS: u64 = 4;
 /// How long it lives at most after it knows the cluster and begins to reconcile, whatever the machine.
 const LONGEST_LIFE: Duration = Duration::from_secs(2);
 const ORGANISATION: &str = "organisation-baseline";
@@ -173,16 +175,26 @@ async fn it_converges_though_it_is_killed_at_any_point() {
     stage.apply(&stage.quickstart_tenant(disturbed)).await;
     let (seen, recorder) = record(&stage, disturbed).await;
     // What a tenant takes on this machine: the lives are of that order, most of them far shorter.
-    let operator = stage.operator("operator-0").await;
+    let began = Instant::now();
+    let operator = stage.start("operator-0");
     operator.says("the stores are filled").await;
+    let start = began.elapsed();
     let began = Instant::now();
     stage.tenant(disturbed, |status| !of(&status.conditions, "Migrations").0.is_empty()).await;
     let longest = began.elapsed().min(LONGEST_LIFE);
     operator.kill();
     // A container that is started again in its pod keeps its name, and so its Lease.
     for turn in 0..KILLS {
+        let began = Instant::now();
         let operator = stage.start("operator-0");
         disturb(&stage, disturbed, turn).await;
+        // The start itself: before it leads, while it lists, before it knows everything.
+        if turn % STARTS == 0 {
+            let chance: f64 = rand::random();
+            tokio::time::sleep((start.mul_f64(chance)).saturating_sub(began.elapsed())).await;
+            operator.kill();
+            continue;
+        }
         operator.says("the stores are filled").await;
         let chance: f64 = rand::random();
         tokio::time::sleep(longest.mul_f64(chance * chance)).await;

@@ -6,11 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod deletion;
 mod drift;
 mod engines;
 mod kills;
 mod leader;
 mod lifecycle;
+mod logins;
+mod scale;
 mod selection;
 mod stage;
 mod steady;

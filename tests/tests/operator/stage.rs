@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{
     ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
@@ -108,8 +108,10 @@ impl Stage {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), home);
         secrets.create(&PostParams::default(), &server).await.unwrap();
         let kubeconfig = cluster.kubeconfig_for_service_account(home, home).await.unwrap();
+        let folder = tempfile::Builder::new().prefix("novacrm-operator.").tempdir().unwrap();
+        let node = folder.path().join("node");
         Self {
-            kubelet: Kubelet::start(client.clone(), watched.clone()),
+            kubelet: Kubelet::start(client.clone(), watched.clone(), node),
             cluster,
             client,
             home: home.to_owned(),
@@ -117,7 +119,7 @@ impl Stage {
             tenants,
             watched,
             kubeconfig,
-            folder: tempfile::Builder::new().prefix("novacrm-operator.").tempdir().unwrap(),
+            folder,
             namespaces: Vec::new(),
         }
     }
@@ -157,6 +159,42 @@ impl Stage {
     /// Lets pods of a tenant's engine become Ready with no process behind them.
     pub fn pretend_engines(&self, namespace: &str) {
         self.kubelet.real.lock().unwrap().remove(namespace);
+    }
+
+    /// Runs the programs of a tenant's Jobs from now on; of others, only those that dump.
+    pub fn run_jobs(&self, namespace: &str) {
+        self.kubelet.jobs.lock().unwrap().insert(namespace.to_owned());
+    }
+
+    /// The folder of a volume on the node, whether or not it was written to yet.
+    pub fn volume(&self, namespace: &str, claim: &str) -> PathBuf {
+        volume(&self.folder.path().join("node"), namespace, claim)
+    }
+
+    /// A connection to a database as the server's administrator.
+    pub async fn administrator(&self, database: &str) -> PgConnection {
+        let options = PgConnectOptions::from_str(&std::env::var("DATABASE_URL").unwrap()).unwrap();
+        options.database(database).disable_statement_logging().connect().await.unwrap()
+    }
+
+    /// Databases and roles of a tenant that are on the server.
+    pub async fn on_server(&self, namespace: &str) -> Vec<String> {
+        let prefix = Databases::of(namespace).crm.name.trim_end_matches("crm").replace('_', "\\_");
+        let mut server = self.administrator("postgres").await;
+        let all = format!(
+            "SELECT datname::text FROM pg_database WHERE datname LIKE '{prefix}%'
+             UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname LIKE '{prefix}%'"
+        );
+        let names = sqlx::query_scalar(AssertSqlSafe(all)).fetch_all(&mut server).await.unwrap();
+        server.close().await.unwrap();
+        names
+    }
+
+    /// What a Secret holds, as text.
+    pub async fn secret(&self, namespace: &str, name: &str) -> BTreeMap<String, String> {
+        let secrets: Api<Secret> = self.api(namespace);
+        let bytes = content(&secrets, name).await.into_iter();
+        bytes.map(|(key, value)| (key, String::from_utf8(value).unwrap())).collect()
     }
 
     /// Starts an engine for a tenant and has a pod of it become Ready at its address.
@@ -433,7 +471,7 @@ pub fn broken(mut policy: CompliancePolicy) -> CompliancePolicy {
 }
 
 /// A program of ours, bound to the life of the test's thread.
-fn program(name: &str, arguments: &[&str], log: &Path) -> Command {
+pub fn program(name: &str, arguments: &[&str], log: &Path) -> Command {
     let log = File::create(log).unwrap();
     let mut command = Command::new(programs().join("novacrm-test-cluster"));
     command
@@ -563,19 +601,23 @@ impl Operator {
     }
 }
 
-/// Plays the kubelet: Jobs' pods succeed, all others run. A tenant whose engines are real gets an engine's address for
-/// each of its engine pods, and no more Ready pods than engines.
+/// Plays the kubelet: Jobs' pods succeed, but for those that are really run, all others run. A tenant whose engines are
+/// real gets an engine's address for each of its engine pods, and no more Ready pods than engines.
 struct Kubelet {
     /// Addresses that no pod has yet, by namespace.
     real: Arc<Mutex<BTreeMap<String, VecDeque<String>>>>,
+    /// Namespaces all of whose Jobs are really run.
+    jobs: Arc<Mutex<BTreeSet<String>>>,
     task: JoinHandle<()>,
 }
 
 impl Kubelet {
     /// Plays on these namespaces; on all when none is named.
-    fn start(client: Client, namespaces: Vec<String>) -> Self {
+    fn start(client: Client, namespaces: Vec<String>, node: PathBuf) -> Self {
         let real: Arc<Mutex<BTreeMap<String, VecDeque<String>>>> = Arc::default();
         let addresses = real.clone();
+        let jobs: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        let run = jobs.clone();
         let all: Vec<Api<Pod>> = match namespaces.as_slice() {
             [] => vec![Api::all(client.clone())],
             some => some.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
@@ -591,7 +633,18 @@ impl Kubelet {
                     let Ok(found) = pods.list(&pending).await else { continue };
                     for pod in found {
                         let namespace = pod.namespace().unwrap_or_default();
-                        let Some(status) = played(&pod, &namespace, &addresses) else { continue };
+                        let runs = pod
+                            .labels()
+                            .get("app.kubernetes.io/name")
+                            .is_some_and(|name| name == names::DUMP)
+                            || run.lock().unwrap().contains(&namespace);
+                        let is_job = pod.owner_references().iter().any(|owner| owner.kind == "Job");
+                        let status = if is_job && runs {
+                            Some(json!({ "phase": run_pod(&client, &pod, &node).await }))
+                        } else {
+                            played(&pod, &namespace, &addresses)
+                        };
+                        let Some(status) = status else { continue };
                         let patch = Patch::Merge(json!({ "status": status }));
                         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
                         let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
@@ -599,7 +652,7 @@ impl Kubelet {
                 }
             }
         });
-        Self { real, task }
+        Self { real, jobs, task }
     }
 }
 
@@ -628,6 +681,81 @@ fn played(pod: &Pod, namespace: &str, real: &Mutex<BTreeMap<String, VecDeque<Str
     Some(json!({
         "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }], "conditions": conditions,
     }))
+}
+
+fn volume(node: &Path, namespace: &str, claim: &str) -> PathBuf {
+    node.join("volumes").join(namespace).join(claim)
+}
+
+/// Runs the containers of a pod as processes, one after the other, with their Secrets and volumes as folders; the phase
+/// in which the pod ends.
+async fn run_pod(client: &Client, pod: &Pod, node: &Path) -> &'static str {
+    let namespace = pod.namespace().unwrap();
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let spec = pod.spec.as_ref().unwrap();
+    let home = node.join(pod.uid().unwrap());
+    std::fs::create_dir_all(&home).unwrap();
+    let mut folders: BTreeMap<&str, PathBuf> = BTreeMap::new();
+    for one in spec.volumes.iter().flatten() {
+        if let Some(claim) = &one.persistent_volume_claim {
+            let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &namespace);
+            claims.get(&claim.claim_name).await.unwrap();
+            let folder = volume(node, &namespace, &claim.claim_name);
+            // A volume that was broken stays so.
+            let _ = std::fs::create_dir_all(&folder);
+            folders.insert(&one.name, folder);
+        } else if let Some(source) = &one.secret {
+            let name = source.secret_name.as_deref().unwrap();
+            let data = match secrets.get_opt(name).await.unwrap() {
+                Some(secret) => secret.data.unwrap_or_default(),
+                None => Default::default(),
+            };
+            let file = |key: &String| match &source.items {
+                Some(items) => items.iter().find(|item| item.key == *key).map(|item| item.path.clone()),
+                None => Some(key.clone()),
+            };
+            let files = data.into_iter().filter_map(|(key, value)| Some((file(&key)?, value.0)));
+            let files: BTreeMap<String, Vec<u8>> = files.collect();
+            assert!(source.optional == Some(true) || !files.is_empty(), "{name} is not mounted");
+            let folder = home.join(&one.name);
+            mount(&folder, &files);
+            folders.insert(&one.name, folder);
+        }
+    }
+    for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+        let here = |text: &str| {
+            let mounts = container.volume_mounts.iter().flatten();
+            let found = mounts.filter_map(|mount| {
+                let rest = text.strip_prefix(&mount.mount_path)?;
+                Some(format!("{}{rest}", folders.get(mount.name.as_str())?.display()))
+            });
+            found.last().unwrap_or_else(|| text.to_owned())
+        };
+        let mut environment = Vec::new();
+        for variable in container.env.iter().flatten() {
+            let key = variable.value_from.as_ref().and_then(|source| source.secret_key_ref.as_ref());
+            let value = match key {
+                Some(key) => {
+                    let secret = secrets.get(&key.name).await.unwrap().data.unwrap();
+                    String::from_utf8(secret[&key.key].0.clone()).unwrap()
+                }
+                None => here(variable.value.as_deref().unwrap_or_default()),
+            };
+            environment.push((variable.name.clone(), value));
+        }
+        let image = container.image.as_deref().unwrap().rsplit('/').next().unwrap();
+        let (name, _) = image.split_once(':').unwrap();
+        let arguments: Vec<String> = container.args.iter().flatten().map(|word| here(word)).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let log = home.join(format!("{}.log", container.name));
+        let mut command = program(name, &arguments, &log);
+        command.envs(environment);
+        let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().unwrap();
+        if !status.success() {
+            return "Failed";
+        }
+    }
+    "Succeeded"
 }
 
 /// A real engine of a tenant, on a loopback address of its own.

@@ -62,7 +62,7 @@ struct Rule {
 
 /// The rules that look at one state of an object; those that compare two are in [`super::check_update`] and
 /// [`super::check_tenant_update`].
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     Rule {
         message: "exactly one of finding, field and useCase must be set",
         field: None,
@@ -159,6 +159,12 @@ const RULES: [Rule; 14] = [
         field: Some("gateway"),
         hint: "Name the Gateway under gateway.parentRef.",
         keeps: |exposure| is(exposure, "type", "gateway") == has(exposure, "gateway"),
+    },
+    Rule {
+        message: "name a claim or describe one to be made, not both",
+        field: Some("claimName"),
+        hint: "Remove storage to use the claim that is there, or claimName to have one made.",
+        keeps: |dump| !(has(dump, "claimName") && has(dump, "storage")),
     },
     Rule {
         message: "minReplicas must not be above maxReplicas",
