@@ -124,7 +124,7 @@ pub enum DeletionPolicy {
 pub struct FinalDump {
     /// A `PersistentVolumeClaim` of the tenant's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253))]
     pub claim_name: Option<String>,
     /// The claim `novacrm-dump` that the operator makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

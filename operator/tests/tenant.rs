@@ -730,6 +730,13 @@ fn what_cannot_be_meant_is_refused_with_its_path_and_a_way_out() {
             "spec.exposure.ingress.tlsSecretName",
         ),
         (
+            "a claim that can have no such name",
+            locale,
+            with("finalDump: {claimName: Dumps}"),
+            None,
+            "spec.finalDump.claimName",
+        ),
+        (
             "another member of the union",
             MANAGED,
             MANAGED.replace("type: managed", "type: cloudNativePg"),

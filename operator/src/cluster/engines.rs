@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::core::ResourceExt;
@@ -58,6 +58,9 @@ pub struct Changes {
     /// Tenants with another set of pods, or with a pod that refuses a bundle or cannot be asked.
     pub namespaces: BTreeSet<String>,
 }
+
+/// After this time the certificate is read again, where an engine does not answer.
+const READ_AGAIN: Duration = Duration::from_secs(20);
 
 /// Namespace and name of a policy.
 pub type PolicyKey = (String, String);
@@ -188,13 +191,16 @@ fn ready_address(pod: &Pod) -> Option<IpAddr> {
 }
 
 async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr, stop: CancellationToken) {
-    let mut client: Option<reqwest::Client> = None;
+    let mut client: Option<(reqwest::Client, Instant)> = None;
     let mut pause = PAUSE;
     loop {
         let asked = async {
-            let known = match client.take() {
-                Some(client) => client,
-                None => identity(&engines.0.client, &report.namespace, address).await?,
+            let known = match &client {
+                Some((client, _)) => client.clone(),
+                None => {
+                    let made = identity(&engines.0.client, &report.namespace, address).await?;
+                    client.insert((made, Instant::now())).0.clone()
+                }
             };
             let server = server_name(&report.namespace);
             let mut url = format!("https://{server}:{ENGINE_PORT}/v1/bundle");
@@ -218,7 +224,7 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
                 return Err(format!("it answers {}", answer.status().as_u16()));
             }
             let status = answer.json::<BundleStatus>().await.map_err(failed)?;
-            Ok((known, status))
+            Ok(status)
         };
         let outcome = tokio::select! {
             outcome = asked => outcome,
@@ -226,13 +232,15 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
         };
         let mut next = report.clone();
         match outcome {
-            Ok((known, status)) => {
-                client = Some(known);
+            Ok(status) => {
                 next.status = Some(Arc::new(status));
                 next.away = None;
             }
-            // The certificate is read anew: it may have been renewed.
-            Err(why) => next.away = Some(why),
+            Err(why) => {
+                next.away = Some(why);
+                // It may have been renewed. An engine that is just away does not make it read at each attempt.
+                client = client.take_if(|(_, read)| read.elapsed() < READ_AGAIN);
+            }
         }
         let same = next == report;
         if stop.is_cancelled() {

@@ -211,6 +211,11 @@ fn check_names(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
             ));
         }
     }
+    let claim = spec.final_dump.as_ref().and_then(|dump| dump.claim_name.as_ref());
+    if claim.is_some_and(|name| !is_subdomain(name)) {
+        let path = "spec.finalDump.claimName";
+        problems.push(problem(path, "this is not a name of an object", NAME_HINT));
+    }
     let Some(exposure) = &spec.exposure else { return problems };
     let ingress = exposure.ingress.as_ref();
     if let Some(name) = ingress.and_then(|ingress| ingress.tls_secret_name.as_ref()) {

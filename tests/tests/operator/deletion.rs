@@ -12,7 +12,7 @@ use novacrm_crds::crm_tenant::DeletionPolicy;
 use novacrm_operator::cluster::MANAGED;
 use novacrm_operator::crm_tenant::database::Databases;
 use novacrm_operator::crm_tenant::names;
-use novacrm_tests::cluster::{PATIENCE, eventually};
+use novacrm_tests::cluster::{ControlPlane, PATIENCE, eventually};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
@@ -64,7 +64,7 @@ async fn record(stage: &Stage, namespace: &str, count: usize) {
         let leaf = Sha256::new().chain_update([0]).chain_update(&body).finalize();
         sqlx::query("INSERT INTO audit_record (id, leaf_hash, body) VALUES ($1::uuid, $2, $3)")
             .bind(id)
-            .bind(leaf.as_slice())
+            .bind(leaf.to_vec())
             .bind(body.as_bytes())
             .execute(&mut audit)
             .await
@@ -75,8 +75,11 @@ async fn record(stage: &Stage, namespace: &str, count: usize) {
 
 fn uuid() -> String {
     let hex = hex::encode(rand::random::<[u8; 16]>());
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-    parts.join("-")
+    let (first, rest) = hex.split_at(8);
+    let (second, rest) = rest.split_at(4);
+    let (third, rest) = rest.split_at(4);
+    let (fourth, fifth) = rest.split_at(4);
+    [first, second, third, fourth, fifth].join("-")
 }
 
 async fn contacts(stage: &Stage, database: &str) -> i64 {
@@ -291,8 +294,12 @@ async fn a_deletion_ends_the_same_though_the_operator_is_killed_at_any_point() {
 
 #[tokio::test]
 async fn in_a_namespace_that_is_deleted_too_no_dump_is_made_and_the_way_out_is_told() {
-    let stage = Stage::shared(1).await;
-    let namespace = stage.tenants[0].clone();
+    // On a control plane of its own the operator looks at everything; rights in the namespace alone would go with it.
+    let plane = ControlPlane::start().await.unwrap();
+    let cluster = plane.cluster().await.unwrap();
+    cluster.apply_crds().await.unwrap();
+    let namespace = format!("leaving-{}", hex::encode(rand::random::<[u8; 4]>()));
+    let stage = Stage::private(cluster, "novacrm-system", "novacrm-policies", vec![namespace.clone()]).await;
     let _operator = stage.operator("operator-0").await;
     stage.apply(&stage.tenant_policy(&namespace)).await;
     stage.apply(&to_be_deleted(&stage, &namespace)).await;

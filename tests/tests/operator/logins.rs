@@ -100,7 +100,7 @@ async fn old_logins_are_changed_while_the_former_ones_serve_and_then_locked() {
     stop.cancel();
     for pod in [former_pod, new_pod] {
         let (asked, failed) = pod.await.unwrap();
-        assert!(asked > 20 && failed.is_empty(), "{asked} requests, failed: {failed:?}");
+        assert!(asked > 3 && failed.is_empty(), "{asked} requests, failed: {failed:?}");
     }
 
     // All pods have rolled, and the time for those that end is over.
