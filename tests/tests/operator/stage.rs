@@ -725,11 +725,12 @@ async fn run_pod(client: &Client, pod: &Pod, node: &Path) -> &'static str {
     for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
         let here = |text: &str| {
             let mounts = container.volume_mounts.iter().flatten();
-            let found = mounts.filter_map(|mount| {
+            let mut found = mounts.filter_map(|mount| {
                 let rest = text.strip_prefix(&mount.mount_path)?;
                 Some(format!("{}{rest}", folders.get(mount.name.as_str())?.display()))
             });
-            found.last().unwrap_or_else(|| text.to_owned())
+            // The mount that is declared last counts.
+            found.next_back().unwrap_or_else(|| text.to_owned())
         };
         let mut environment = Vec::new();
         for variable in container.env.iter().flatten() {
