@@ -88,7 +88,10 @@ impl Cluster {
                     self.queue_policies_of(&namespace);
                 }
             }
-            Change::Server((_, server), _) => {
+            Change::Server((_, server), gone) => {
+                if gone {
+                    self.known_servers.lock().unwrap_or_else(PoisonError::into_inner).remove(&server);
+                }
                 for tenant in self.tenants.all() {
                     let Ok(object) = &tenant.0 else { continue };
                     let managed = object.spec.database.managed.as_ref();

@@ -135,6 +135,8 @@ pub struct Cluster {
     /// When the revision of a policy that is on its way was first seen.
     on_their_way: Mutex<BTreeMap<PolicyKey, std::time::Instant>>,
     provisioned: Mutex<BTreeMap<String, [u8; 32]>>,
+    /// Database servers by name, each with the version of its Secret that was read. Those that are gone are forgotten.
+    known_servers: Mutex<BTreeMap<String, (String, tenant::DatabaseServer)>>,
     /// Kinds that this cluster had not, and when it was asked.
     lacking: Mutex<BTreeMap<String, std::time::Instant>>,
     /// Statuses of objects that cannot be read, by uid, as this process wrote them: they cannot be read either.
@@ -295,6 +297,7 @@ impl Cluster {
             bundles: RwLock::default(),
             on_their_way: Mutex::default(),
             provisioned: Mutex::default(),
+            known_servers: Mutex::default(),
             lacking: Mutex::default(),
             told: Mutex::default(),
             backoff: Backoff::default(),

@@ -12,6 +12,7 @@ use kube::Api;
 use kube::api::PostParams;
 use kube::core::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use novacrm_crds::CrmTenant;
 use novacrm_engine_core::bundle::{Bundle, Received, RegisteredUse};
 use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
@@ -19,7 +20,7 @@ use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
 use super::policy::Active;
 use super::watch::Guarded;
 use super::{Cluster, Error, RESYNC};
-use crate::crm_tenant::validate::{BundleRevision, Bundles, next_bundle};
+use crate::crm_tenant::validate::{BundleRevision, Bundles, Combined};
 use crate::crm_tenant::{build, names};
 
 /// Annotation of both ConfigMaps: the highest number that was given out. It stands on the bundle before while the
@@ -80,6 +81,28 @@ impl Cluster {
     }
 
     async fn combine(&self, tenant: &CrmTenant, namespace: &str) -> Result<Given, Error> {
+        let policies = self.policies_for(namespace)?;
+        // The register of a tenant that is refused is no reason to hold the policies back.
+        let is_refused = check_tenant(tenant).is_err();
+        // A lost ConfigMap must not bring old numbers back: engines refuse what is not newer than what they have.
+        let floor =
+            tenant.status.as_ref().and_then(|status| status.bundle.as_ref()).map(|bundle| bundle.sequence);
+        let mut combined = None;
+        if let Ok(policies) = &policies
+            && !is_refused
+        {
+            let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from).collect();
+            let made = combine(namespace, policies.clone(), uses).await?;
+            // Mostly the rules in force are these, and the watch knows them. Where it is late, it tells of that, and
+            // they are looked at again.
+            let floor = floor
+                .max(self.rules_as_watched(namespace, names::BUNDLE_PREVIOUS).as_ref().and_then(highest));
+            let last = self.rules_as_watched(namespace, names::BUNDLE).as_ref().and_then(revision);
+            if let Some(last) = last.filter(|last| made.is(last, floor.unwrap_or_default())) {
+                return Ok(Given { bundle: Some((last.digest, last.sequence)), held_back: None });
+            }
+            combined = Some(made);
+        }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let read = |name: &'static str| {
             let api = api.clone();
@@ -91,7 +114,7 @@ impl Cluster {
         let last = known.first();
         let as_given =
             |held_back| Given { bundle: last.map(|last| (last.digest.clone(), last.sequence)), held_back };
-        let policies = match self.policies_for(namespace)? {
+        let policies = match policies {
             Ok(policies) => policies,
             Err(policy) => {
                 let why = format!(
@@ -101,22 +124,16 @@ impl Cluster {
                 return Ok(as_given(Some((novacrm_crds::conditions::REASON_REVISION_UNREADABLE, why))));
             }
         };
-        // The register of a tenant that is refused is no reason to hold the policies back.
-        let uses: Vec<RegisteredUse> = if check_tenant(tenant).is_ok() {
-            tenant.spec.ai_use_cases.iter().map(RegisteredUse::from).collect()
-        } else {
-            last.and_then(|last| Bundle::decode(&last.bytes).ok())
-                .map(|bundle| bundle.use_cases)
-                .unwrap_or_default()
+        let combined = match combined {
+            Some(combined) => combined,
+            None => {
+                let uses = last.and_then(|last| Bundle::decode(&last.bytes).ok());
+                combine(namespace, policies, uses.map(|bundle| bundle.use_cases).unwrap_or_default()).await?
+            }
         };
-        // A lost ConfigMap must not bring old numbers back: engines refuse what is not newer than what they have.
-        let floor =
-            tenant.status.as_ref().and_then(|status| status.bundle.as_ref()).map(|bundle| bundle.sequence);
         let floor = floor.max(previous.as_ref().and_then(highest));
-        let (tenant_name, known_for) = (namespace.to_owned(), known.clone());
-        let next = tokio::task::spawn_blocking(move || {
-            next_bundle(&tenant_name, &policies, uses, &known_for, floor.unwrap_or_default())
-        });
+        let known_for = known.clone();
+        let next = tokio::task::spawn_blocking(move || combined.after(&known_for, floor.unwrap_or_default()));
         let next = match next.await {
             Ok(Ok(next)) => next,
             Ok(Err(problem)) => {
@@ -140,6 +157,13 @@ impl Cluster {
             "new rules"
         );
         Ok(given)
+    }
+
+    /// One of the two ConfigMaps as the watch knows it.
+    fn rules_as_watched(&self, namespace: &str, name: &str) -> Option<ConfigMap> {
+        let (resource, index) = self.owned.get("ConfigMap")?;
+        let live = index.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))?;
+        serde_json::to_value(live.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
     }
 
     async fn write_bundles(
@@ -173,6 +197,17 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Puts rules together where it holds nobody up.
+async fn combine(
+    namespace: &str,
+    policies: Vec<CheckedPolicy>,
+    uses: Vec<RegisteredUse>,
+) -> Result<Combined, Error> {
+    let namespace = namespace.to_owned();
+    let combined = tokio::task::spawn_blocking(move || Combined::of(&namespace, &policies, uses));
+    combined.await.map_err(|_| Error::NotReady("the rules could not be combined"))
 }
 
 /// The highest number that was given out when this was written.

@@ -18,6 +18,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, Post
 use kube::core::{GroupVersionKind, ResourceExt};
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource};
 use novacrm_crds::CrmTenant;
 use novacrm_crds::conditions::{
@@ -297,9 +298,15 @@ impl Work<'_> {
         Ok((fetched, dereferenced))
     }
 
-    /// The Secret in the operator's namespace that describes a database server.
+    /// The Secret in the operator's namespace that describes a database server. It is read once for all tenants, and
+    /// again when the watch tells of another version.
     pub(super) async fn server(&self, name: &str) -> Result<Option<DatabaseServer>, Error> {
         let namespace = &self.cluster.config.settings.operator_namespace;
+        let watched = self.cluster.servers.get(&ObjectRef::new(name).within(namespace));
+        let version = watched.and_then(|server| server.resource_version());
+        if let Some(server) = self.cluster.known_server(name, version.as_deref()) {
+            return Ok(Some(server));
+        }
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), namespace);
         let found = api.get_opt(name).await.map_err(Error::api("reading the database server"))?;
         let Some(secret) = found else { return Ok(None) };
@@ -310,7 +317,9 @@ impl Work<'_> {
         let url = content.remove("url").ok_or(DatabaseError::Address)?;
         let url = Zeroizing::new(url.trim().to_owned());
         let roots = content.remove(names::DATABASE_ROOTS).map(|roots| roots.to_string());
-        Ok(Some(DatabaseServer { address: Server::of(&url, roots)?, url }))
+        let server = DatabaseServer { address: Server::of(&url, roots)?, url };
+        self.cluster.learn_server(name, secret.resource_version(), &server);
+        Ok(Some(server))
     }
 
     /// Secrets of the namespace, as far as they are there: those that the operator made in one request, and others by
@@ -600,8 +609,7 @@ impl Work<'_> {
 
     pub(super) fn live(&self, kind: &str, name: &str) -> Option<Arc<DynamicObject>> {
         let (resource, index) = self.cluster.owned.get(kind)?;
-        let reference =
-            kube::runtime::reflector::ObjectRef::new_with(name, resource.clone()).within(&self.namespace);
+        let reference = ObjectRef::new_with(name, resource.clone()).within(&self.namespace);
         index.get(&reference)
     }
 
@@ -719,6 +727,20 @@ pub(super) fn contents(secrets: &[Secret]) -> Secrets {
 }
 
 impl Cluster {
+    /// A database server as it was read at a version of its Secret.
+    fn known_server(&self, name: &str, version: Option<&str>) -> Option<DatabaseServer> {
+        let known = self.known_servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, server) = known.get(name)?;
+        (Some(read.as_str()) == version).then(|| server.clone())
+    }
+
+    fn learn_server(&self, name: &str, version: Option<String>, server: &DatabaseServer) {
+        if let Some(version) = version {
+            let mut known = self.known_servers.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(name.to_owned(), (version, server.clone()));
+        }
+    }
+
     /// Writes a tenant's status, when it changed.
     pub(super) async fn report_tenant(
         &self,

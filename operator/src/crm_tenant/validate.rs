@@ -125,7 +125,8 @@ pub fn validate(
     let version = tenant.spec.version.clone().unwrap_or_else(|| dereferenced.release.clone());
     problems.extend(check_version(tenant, &version, &dereferenced.release));
     let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
-    let bundle = match next_bundle(&namespace, &dereferenced.policies, uses, &dereferenced.bundles, 0) {
+    let combined = Combined::of(&namespace, &dereferenced.policies, uses);
+    let bundle = match combined.after(&dereferenced.bundles, 0) {
         Ok(bundle) => bundle,
         Err(problem) => {
             problems.push(problem);
@@ -268,29 +269,49 @@ fn check_autoscaling(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
         .collect()
 }
 
-/// The bundle that policies and a register of AI uses make, after the ones that were given before (newest first). One
-/// that says the same as the last keeps its number; a new one has a number above `floor` and all before.
-///
-/// # Errors
-/// When it is larger than a ConfigMap holds. Nothing is cut off.
-pub fn next_bundle(
-    namespace: &str,
-    policies: &[CheckedPolicy],
-    uses: impl IntoIterator<Item = RegisteredUse>,
-    before: &[BundleRevision],
-    floor: u64,
-) -> Result<Bundles, PolicyProblem> {
-    let last = before.first();
-    let sequence = before.iter().map(|one| one.sequence).fold(floor, u64::max).saturating_add(1);
-    let bundle = Bundle::assemble(namespace, sequence, policies, uses);
-    let digest = bundle.digest();
-    if let Some(last) = last.filter(|last| last.digest == digest && last.sequence >= floor) {
-        return Ok(Bundles { current: last.clone(), previous: before.get(1).cloned() });
+/// What policies and a register of AI uses make together, before it is known which number that has.
+pub struct Combined {
+    bundle: Bundle,
+    digest: String,
+}
+
+impl Combined {
+    /// Puts it together. The order of the input is without meaning.
+    #[must_use]
+    pub fn of(
+        namespace: &str,
+        policies: &[CheckedPolicy],
+        uses: impl IntoIterator<Item = RegisteredUse>,
+    ) -> Self {
+        let bundle = Bundle::assemble(namespace, 0, policies, uses);
+        let digest = bundle.digest();
+        Self { bundle, digest }
     }
-    let bytes = bundle.encode().map_err(|error| {
-        problem("spec", &error.to_string(), "Shorten or remove policies that apply to this tenant.")
-    })?;
-    Ok(Bundles { current: BundleRevision { sequence, digest, bytes }, previous: last.cloned() })
+
+    /// Whether the last bundle that was given says the same, and has a number not below `floor`.
+    #[must_use]
+    pub fn is(&self, last: &BundleRevision, floor: u64) -> bool {
+        last.digest == self.digest && last.sequence >= floor
+    }
+
+    /// The bundle after the ones that were given before (newest first). One that says the same as the last keeps its
+    /// number; a new one has a number above `floor` and all before.
+    ///
+    /// # Errors
+    /// When it is larger than a ConfigMap holds. Nothing is cut off.
+    pub fn after(self, before: &[BundleRevision], floor: u64) -> Result<Bundles, PolicyProblem> {
+        let last = before.first();
+        if let Some(last) = last.filter(|last| self.is(last, floor)) {
+            return Ok(Bundles { current: last.clone(), previous: before.get(1).cloned() });
+        }
+        let Self { mut bundle, digest } = self;
+        let sequence = before.iter().map(|one| one.sequence).fold(floor, u64::max).saturating_add(1);
+        bundle.sequence = sequence;
+        let bytes = bundle.encode().map_err(|error| {
+            problem("spec", &error.to_string(), "Shorten or remove policies that apply to this tenant.")
+        })?;
+        Ok(Bundles { current: BundleRevision { sequence, digest, bytes }, previous: last.cloned() })
+    }
 }
 
 /// RFC 1123 label, as Kubernetes wants it of namespaces.

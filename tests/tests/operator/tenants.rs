@@ -13,6 +13,8 @@ use novacrm_tests::cluster::{AuditEvent, ControlPlane, PATIENCE, eventually};
 use crate::stage::{Stage, of};
 
 const TENANTS: usize = 50;
+/// What the chart lets a pod of the operator take.
+const MEMORY_KIB: u64 = 256 * 1024;
 
 /// Requests by verb and resource, without what every start costs.
 fn counts(requests: &[AuditEvent]) -> BTreeMap<String, usize> {
@@ -74,5 +76,6 @@ async fn fifty_tenants_that_come_at_once_all_become_ready() {
     for (what, count) in &counts {
         writeln!(out, "  {:6.1} {what}", *count as f64 / TENANTS as f64).unwrap();
     }
+    assert!(operator.memory("VmHWM") < MEMORY_KIB, "the operator would have been ended");
     stage.nothing_was_forbidden();
 }

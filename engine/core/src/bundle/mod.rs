@@ -199,7 +199,8 @@ impl Bundle {
     /// [`BundleError::TooLarge`] when they are more than a ConfigMap holds.
     pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
         let json = serde_json_canonicalizer::to_vec(self).map_err(|_| BundleError::Canonical)?;
-        let bytes = zstd::encode_all(json.as_slice(), 9).map_err(BundleError::Compression)?;
+        // In one piece: told how much there is, zstd takes as much memory as that needs and not 10 MiB.
+        let bytes = zstd::bulk::compress(&json, 9).map_err(BundleError::Compression)?;
         if bytes.len() > MAX_COMPRESSED_BYTES {
             return Err(BundleError::TooLarge(bytes.len()));
         }
