@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::response::Status;
+use novacrm_crds::conditions::FINALIZER;
 use novacrm_crds::{CompliancePolicy, CrmTenant};
 use novacrm_operator::admission::{CA_FIELD_MANAGER, Lives};
 use novacrm_tests::cluster::{PATIENCE, eventually};
@@ -186,6 +187,12 @@ async fn with_nobody_to_answer_only_our_kinds_are_refused() {
     asked(&policies, &sound(namespace)).await;
     let create = PostParams::default();
     policies.create(&create, &policy(&sound(namespace))).await.unwrap();
+    let tenants: Api<CrmTenant> = Api::namespaced(bench.client.clone(), namespace);
+    let mut held = tenant(namespace, "default");
+    held["metadata"]["finalizers"] = json!([FINALIZER]);
+    held["spec"]["deletionPolicy"] = "Delete".into();
+    let held: CrmTenant = serde_json::from_value(held).unwrap();
+    let name = tenants.create(&create, &held).await.unwrap().metadata.name.unwrap();
     replica.stop().await;
 
     let mut another = sound(namespace);
@@ -210,6 +217,16 @@ async fn with_nobody_to_answer_only_our_kinds_are_refused() {
     let status = Patch::Merge(json!({ "status": { "observedGeneration": 1 } }));
     policies.patch_status("codes", &PatchParams::default(), &status).await.unwrap();
     policies.delete("codes", &DeleteParams::default()).await.unwrap();
+    // A spec may not change past the webhook, and a tenant whose deletion waits for the operator can be let go.
+    let change = Patch::Merge(json!({ "spec": { "displayName": "Another" } }));
+    let refused = tenants.patch(&name, &PatchParams::default(), &change).await.unwrap_err().to_string();
+    assert!(refused.contains("failed calling webhook"), "{refused}");
+    let label = Patch::Merge(json!({ "metadata": { "labels": { "a": "b" } } }));
+    tenants.patch(&name, &PatchParams::default(), &label).await.unwrap();
+    tenants.delete(&name, &DeleteParams::default()).await.unwrap();
+    let release = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    tenants.patch(&name, &PatchParams::default(), &release).await.unwrap();
+    assert!(tenants.get_opt(&name).await.unwrap().is_none());
     bench.end(Vec::new()).await;
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    RuleWithOperations, ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
+    MatchCondition, RuleWithOperations, ValidatingWebhook, ValidatingWebhookConfiguration,
+    WebhookClientConfig,
 };
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -145,6 +146,7 @@ impl Bench {
                 url: Some(format!("https://127.0.0.1:{}{PATH}", replica.port)),
                 ..WebhookClientConfig::default()
             },
+            match_conditions: Some(match_conditions()),
             ..ValidatingWebhook::default()
         };
         let mut configuration = ValidatingWebhookConfiguration::default();
@@ -181,6 +183,14 @@ impl Bench {
             replica.stop().await;
         }
     }
+}
+
+/// Those of the chart, which are the same whatever its values say.
+fn match_conditions() -> Vec<MatchCondition> {
+    let template = include_str!("../../../charts/novacrm-operator/templates/webhook.yaml");
+    let (_, from) = template.split_once("    matchConditions:\n").unwrap();
+    let conditions: Vec<&str> = from.lines().take_while(|line| line.starts_with("      ")).collect();
+    serde_yaml::from_str(&conditions.join("\n")).unwrap()
 }
 
 /// A sound policy of a namespace.

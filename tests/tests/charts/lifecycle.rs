@@ -215,8 +215,12 @@ fn a_dead_operator_blocks_only_our_kinds(kubectl: &Kubectl) {
         ],
     });
     kubectl.ok_with(&["create", "--namespace", "acme", "--filename", "-"], &others.to_string());
-    let said = kubectl.refused(&["annotate", "crmtenant", "acme", "--namespace", "acme", "a=b"], "");
+    let tenant = ["crmtenant", "acme", "--namespace", "acme"];
+    let change = ["--type", "merge", "--patch", r#"{"spec":{"displayName":"Another"}}"#];
+    let said = kubectl.refused(&[&["patch"], tenant.as_slice(), &change].concat(), "");
     assert!(said.contains("failed calling webhook \"validate.novacrm.io\""), "{said}");
+    // What concerns no spec is not asked for.
+    kubectl.ok(&[&["annotate"], tenant.as_slice(), &["a=b"]].concat());
     // Deletions are not its business.
     kubectl.ok(&["delete", "compliancepolicy", "acme-customer-data", "--namespace", "acme", "--timeout=60s"]);
 }

@@ -121,6 +121,10 @@ fn the_webhook_concerns_our_kinds_alone_and_never_deletions() {
             "resources": ["compliancepolicies", "crmtenants"], "scope": "Namespaced",
         }])
     );
+    // What they do is tried by the tests of the webhook.
+    let conditions = webhook["matchConditions"].as_array().unwrap();
+    let names: Vec<_> = conditions.iter().map(|condition| condition["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["is-not-being-deleted", "spec-changes"]);
     assert_eq!(webhook["failurePolicy"], "Fail");
     assert_eq!(webhook["matchPolicy"], "Equivalent");
     assert!(webhook["timeoutSeconds"].as_u64().unwrap() <= 5);

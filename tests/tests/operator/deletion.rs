@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
-use kube::api::{DeleteParams, ListParams, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
 use kube::{Api, ResourceExt};
 use novacrm_crds::CrmTenant;
 use novacrm_crds::conditions::{CONFIRM_DELETION_ANNOTATION, FINALIZER};
@@ -104,6 +104,11 @@ async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Stri
 async fn data_goes_only_after_a_confirmed_and_whole_dump_which_can_be_restored() {
     let stage = Stage::shared(1).await;
     let namespace = stage.tenants[0].clone();
+    // Pods that do not meet the restricted standard, that of the last dump too, are refused here.
+    let restricted =
+        json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    namespaces.patch(&namespace, &PatchParams::default(), &Patch::Merge(restricted)).await.unwrap();
     stage.run_jobs(&namespace);
     let _operator = stage.operator("operator-0").await;
     stage.apply(&stage.tenant_policy(&namespace)).await;
