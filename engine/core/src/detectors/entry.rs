@@ -112,8 +112,12 @@ pub enum Structure {
     Mac,
     /// Password behind a key or in a sentence.
     Password,
+    /// Name of a person.
+    Person,
     /// Telephone number.
     Phone,
+    /// Postal address.
+    PostalAddress,
     /// Private key in PEM armour.
     PrivateKey,
 }

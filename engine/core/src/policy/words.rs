@@ -25,6 +25,16 @@ const NOUNS: &[Noun] = &[
         fr: ["numéro de téléphone", "numéros de téléphone"],
         en: ["phone number", "phone numbers"],
     },
+    Noun {
+        kind: "PERSON",
+        fr: ["nom de personne", "noms de personnes"],
+        en: ["name of a person", "names of persons"],
+    },
+    Noun {
+        kind: "ADDRESS",
+        fr: ["adresse postale", "adresses postales"],
+        en: ["postal address", "postal addresses"],
+    },
     Noun { kind: "IBAN", fr: ["IBAN", "IBAN"], en: ["IBAN", "IBANs"] },
     Noun {
         kind: "CARD",

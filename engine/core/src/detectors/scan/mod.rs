@@ -15,15 +15,20 @@ mod crypto;
 mod groups;
 mod identifier;
 mod keyed;
+mod lexicon;
+mod names;
 mod overlap;
 mod pattern;
+mod person;
 mod phone;
 mod place;
 mod plan;
 mod plausible;
+mod postal;
 mod secret;
 mod shape;
 mod table;
+mod words;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -166,7 +171,10 @@ impl Scanner {
             note(&label, Use::Label);
         }
         for (index, entry) in entries.iter().enumerate() {
-            for word in entry.context.values().flatten().flat_map(|word| forms(word)) {
+            // The words that announce a person are looked up where they stand.
+            let words = entry.context.values().flatten();
+            let noted = !matches!(entry.find, Find::Structure(Structure::Person));
+            for word in words.filter(|_| noted).flat_map(|word| forms(word)) {
                 note(&word, Use::Context(index));
             }
             match &entry.find {
@@ -279,6 +287,7 @@ impl Scanner {
         scan.words();
         scan.births();
         scan.bank_codes();
+        scan.names();
         overlap::resolve(scan.found)
     }
 }
