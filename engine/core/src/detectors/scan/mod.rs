@@ -43,6 +43,7 @@ use context::{Contexts, LABELS, Speaks};
 use groups::{Group, Lead, Word};
 use identifier::Identifiers;
 use keyed::{KeyedRule, Known};
+use names::Columns;
 use pattern::Rule;
 
 /// Something a built-in detector sees.
@@ -239,6 +240,7 @@ impl Scanner {
             kept_done: usize::MAX,
             command_done: 0,
             object_done: 0,
+            columns: Columns::default(),
         };
         let mut starts = Vec::new();
         for literal in self.literals.find_overlapping_iter(text) {
@@ -323,6 +325,8 @@ struct Scan<'t> {
     command_done: usize,
     /// Where the last Kubernetes object that was read ends.
     object_done: usize,
+    /// The columns of the table that the text is.
+    columns: Columns,
 }
 
 impl Scan<'_> {

@@ -64,7 +64,7 @@ pub(super) struct Token {
 
 /// What stands before a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Before {
+pub(super) enum Before {
     Nothing,
     Title,
     /// A key that only a name can follow.
@@ -377,7 +377,7 @@ impl Scan<'_> {
         if length == 1 && points < ENOUGH {
             return None;
         }
-        if points < SURE && points >= 2 {
+        if (2..SURE).contains(&points) {
             points += self.mail_points(name, &range);
         }
         if points < ENOUGH - 2
@@ -426,6 +426,9 @@ impl Scan<'_> {
             };
         }
         let text = self.text;
+        if let Some(before) = self.columns.before(self.bytes, first.start) {
+            return before;
+        }
         let mut at = first.start;
         let (mut colon, mut comma, mut newline, mut other) = (false, false, false, false);
         for _ in 0..8 {
@@ -555,7 +558,7 @@ impl Scan<'_> {
     }
 
     /// What a key before a colon or an equals sign says: `nom du client :`, `customer_name=`, `"prenom": "`.
-    fn key(&self, mut at: usize) -> Before {
+    pub(super) fn key(&self, mut at: usize) -> Before {
         let text = self.text;
         let end = at;
         let mut all = Role::default();
@@ -797,14 +800,13 @@ impl Scan<'_> {
         if sure {
             best = best.max(score.verified);
         }
-        self.found.push(super::Found { entry, range, score: best, value });
+        self.found.push(super::Found { entry, range, score: best, value, is_undone: false });
     }
 }
 
 /// What the words of a name say by themselves; none when one of them rules it out.
 fn name_points(name: &[Token], before: Before) -> Option<i32> {
-    let mut words = name.iter().filter(|token| token.shape != Shape::Particle);
-    let first = words.next()?;
+    let first = name.iter().find(|token| token.shape != Shape::Particle)?;
     let is_word = |token: &Token| token.flags & (WORD | SURNAME | FIRST) == WORD;
     let is_first = |token: &Token| token.flags & FIRST != 0;
     // `Mme Ait Ouarab`: behind a title, a word may start a name but is none alone.
@@ -824,8 +826,9 @@ fn name_points(name: &[Token], before: Before) -> Option<i32> {
         }
         _ => 0,
     };
-    let rest: Vec<&Token> = words.collect();
-    let Some(last) = rest.last() else {
+    // The words behind the first one, particles left out.
+    let rest = || name.iter().filter(|token| token.shape != Shape::Particle).skip(1);
+    let Some(last) = rest().last() else {
         // One word alone says little: what stands before must say the rest.
         let known = first.flags & (FIRST | SURNAME) != 0;
         return match before {
@@ -844,7 +847,7 @@ fn name_points(name: &[Token], before: Before) -> Option<i32> {
             _ => None,
         };
     };
-    if rest.iter().any(|token| is_word(token)) {
+    if rest().any(is_word) {
         return None;
     }
     let family = |token: &Token| -> i32 {
@@ -867,14 +870,15 @@ fn name_points(name: &[Token], before: Before) -> Option<i32> {
         };
         if token.flags & CITY != 0 && token.flags & SURNAME == 0 { points - 3 } else { points }
     };
-    let best = rest.iter().map(|token| family(token)).max().unwrap_or(0);
-    let worst = rest.iter().map(|token| family(token)).min().unwrap_or(0);
+    let best = rest().map(family).max().unwrap_or(0);
+    let worst = rest().map(family).min().unwrap_or(0);
     let mut points = given + best;
     if worst < 0 {
         points += worst;
     }
     // Words beyond the second: known ones make a longer name, unknown ones less of a name.
-    for token in rest.iter().take(rest.len() - 1) {
+    let beyond = rest().count() - 1;
+    for token in rest().take(beyond) {
         points += if token.flags & (FIRST | SURNAME) != 0 || token.shape == Shape::Initial { 1 } else { -1 };
     }
     // Surname first: `DUPONT Jean`, `Nowak Anna`.

@@ -367,15 +367,13 @@ impl Scan<'_> {
     }
 
     fn british_behind(&self, at: usize) -> bool {
-        let mut place = at;
         let window = self.bytes.get(at..(at + 2 * MAX_COMPLEMENT).min(self.bytes.len())).unwrap_or_default();
-        for &byte in window {
+        for (place, &byte) in (at..).zip(window) {
             match byte {
                 b' ' | b',' | b'\n' if self.british_postcode(place + 1).is_some() => return true,
                 b';' | b':' | b'(' | b'@' => return false,
                 _ => {}
             }
-            place += 1;
         }
         false
     }
@@ -604,8 +602,7 @@ impl Scan<'_> {
         if !known && !is_capital(text, at) && !byte_at(self.bytes, at).is_ascii_digit() {
             return None;
         }
-        let mut end = at;
-        for &byte in self.bytes.get(at..(at + MAX_COMPLEMENT).min(self.bytes.len()))? {
+        for (end, &byte) in (at..).zip(self.bytes.get(at..(at + MAX_COMPLEMENT).min(self.bytes.len()))?) {
             match byte {
                 b',' | b'\n' | b'|' => return Some(end),
                 b':' | b';' | b'@' | b'=' | b'{' | b'}' | b'"' => return None,
@@ -618,7 +615,6 @@ impl Scan<'_> {
                 }
                 _ => {}
             }
-            end += 1;
         }
         None
     }
@@ -747,7 +743,7 @@ impl Scan<'_> {
         let known = verified.is_some();
         let mut end = verified.or(end)?;
         // A small word alone that is no commune is no city.
-        if !known && !(is_capital(text, at) || byte_at(self.bytes, at) == b'\'') {
+        if !(known || is_capital(text, at) || byte_at(self.bytes, at) == b'\'') {
             return None;
         }
         // `Cedex 09`, `Lyon 3e`, `(TO)`
