@@ -170,7 +170,7 @@ fn the_quickstart_s_prompt_may_leave_without_what_identifies_and_without_the_tok
     assert_eq!(decision.use_case.unwrap().class, novacrm_crds::crm_tenant::RegisteredClass::Limited);
     let fr = &decision.explanation.fr;
     for part in [
-        "Ce texte contient 1 IBAN, 1 numéro de sécurité sociale (NIR) et 1 jeton d’accès GitHub.",
+        "Ce texte contient 1 IBAN, 1 numéro de sécurité sociale (NIR), 1 nom de personne et 1 jeton d’accès GitHub.",
         "remplacé par une étiquette : 1 numéro de sécurité sociale (NIR) et 1 jeton d’accès GitHub ; masqué : 1 IBAN.",
         "Règle ACME-NIR de la politique « acme-customer-data » (version 1.0.0)",
         "RGPD, art. 5(1)(c)",
