@@ -804,7 +804,9 @@ impl Scan<'_> {
                 if self.postcode_and_city(next).is_some() {
                     return None;
                 }
-                return Some(Locality { end: next + 5, verified: false });
+                // `MA 02110-1301`
+                let more = byte_at(self.bytes, next + 5) == b'-' && self.digits_at(next + 6) == 4;
+                return Some(Locality { end: next + if more { 10 } else { 5 }, verified: false });
             }
             place = next;
         }
