@@ -52,6 +52,12 @@ pub enum Category {
     Network,
     /// Who holds it may act as somebody else.
     Secret,
+    /// It tells of a person what may be processed by way of exception only (GDPR, Articles 9 and 10).
+    SpecialCategory,
+    /// It is meant to make a model do what its operator does not want.
+    PromptRisk,
+    /// It is how something is said.
+    Tone,
 }
 
 /// Where the rules of a detector come from.
@@ -76,6 +82,8 @@ pub enum Find {
     Identifier(Identifier),
     /// By the name of whom it belongs to, in the key that it is assigned to.
     Assigned(Assigned),
+    /// By words and what stands near them.
+    Lexicon(Lexicon),
 }
 
 /// Structures that need code of their own: registries, parsers, numbering plans.
@@ -98,10 +106,14 @@ pub enum Structure {
     Crypto,
     /// Date behind a word of birth.
     DateOfBirth,
+    /// Address that carries data to whoever runs it.
+    DataLink,
     /// E-mail address.
     Email,
     /// Latitude and longitude.
     Gps,
+    /// Characters that nobody sees and that carry a text.
+    HiddenText,
     /// International bank account number.
     Iban,
     /// Internet address, version 4 or 6.
@@ -283,6 +295,54 @@ pub struct Assigned {
     pub validator: Option<Validator>,
 }
 
+/// Terms by language (ISO 639-1; `any` for all), as `detectors/lexical/term.rs` reads them.
+pub type Terms = BTreeMap<String, Vec<String>>;
+
+/// Words and phrases, what makes them likelier and what rules them out. All languages count at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lexicon {
+    /// Lists of words that terms name as `@list`.
+    #[serde(default)]
+    pub lists: BTreeMap<String, Terms>,
+    /// Terms that make others likelier, by name. One that begins with a gap stands behind what it is a cue for, any
+    /// other before it, with at most as many words between as its gap says.
+    #[serde(default)]
+    pub cues: BTreeMap<String, Terms>,
+    /// What is found.
+    pub terms: Vec<TermGroup>,
+    /// Terms that rule out what overlaps them.
+    #[serde(default)]
+    pub except: Terms,
+}
+
+/// Terms that are worth the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermGroup {
+    /// What a term tells without a cue.
+    #[serde(default)]
+    pub alone: Alone,
+    /// Names of the cues with which a term is worth the score `context`.
+    #[serde(default)]
+    pub cues: Vec<String>,
+    /// The terms.
+    pub words: Terms,
+}
+
+/// What a term tells without a cue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Alone {
+    /// Enough: it is worth the score `base`.
+    Sure,
+    /// Little: it is worth `weak`.
+    #[default]
+    Weak,
+    /// Nothing: only with a cue it is found.
+    Nothing,
+}
+
 /// What a value must pass beyond its expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -328,6 +388,9 @@ pub struct Examples {
     /// Texts with the value between `⟦` and `⟧`.
     #[serde(rename = "match")]
     pub matches: Vec<Example>,
+    /// Texts with what is seen between `⟦` and `⟧`, below the usual threshold of 0.5.
+    #[serde(default)]
+    pub weak: Vec<Example>,
     /// Texts in which the detector must see nothing.
     pub no_match: Vec<Example>,
 }

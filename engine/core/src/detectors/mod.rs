@@ -59,10 +59,16 @@
 //! All built-in detectors always run, and the set a policy asked for is chosen from what is left. So what one
 //! detector finds never depends on which others are enabled, and combining policies cannot hide a finding. For
 //! the same reason custom detectors neither hide built-in findings nor each other's.
+//!
+//! Lexical detectors (the families `special`, `prompt` and `tone`, in `lexical`) say something about a passage rather
+//! than what a value is, so they take no part in this: only findings of the same lexical detector are settled among
+//! themselves. Their families therefore run only when somebody asks for them, and change nothing for the others.
 
 mod catalogue;
 mod entry;
+mod lexical;
 mod pattern;
+mod reference;
 mod scan;
 mod set;
 
@@ -70,10 +76,12 @@ use novacrm_crds::Bilingual;
 
 pub use catalogue::{Catalogue, catalogue};
 pub use entry::{
-    Assigned, Category, Check, Entry, Example, Examples, Find, Identifier, Needs, Pattern, Score, Source,
-    Structure, Validator,
+    Alone, Assigned, Category, Check, Entry, Example, Examples, Find, Identifier, Lexicon, Needs, Pattern,
+    Score, Source, Structure, TermGroup, Terms, Validator,
 };
+pub(crate) use lexical::Families;
 pub use pattern::{MAX_COMPILED_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, PatternError, compile_pattern};
+pub use reference::reference;
 pub use set::{DetectorError, DetectorSet};
 
 #[cfg(test)]

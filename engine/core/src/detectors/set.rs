@@ -9,7 +9,7 @@ use regex::Regex;
 use thiserror::Error;
 
 use super::pattern::{PatternError, compile_pattern};
-use super::{catalogue, scan};
+use super::{Families, catalogue, lexical, scan};
 use crate::text::Readings;
 use crate::{Finding, FingerprintKey};
 
@@ -51,6 +51,10 @@ pub enum DetectorError {
 #[derive(Debug)]
 pub struct DetectorSet {
     built_in: HashSet<Arc<str>>,
+    /// Lexical families of which something is enabled.
+    families: Families,
+    /// Whether anything else built in is.
+    values: bool,
     custom: Vec<Custom>,
 }
 
@@ -72,10 +76,15 @@ impl DetectorSet {
         custom: &[CustomDetector],
     ) -> Result<Self, DetectorError> {
         let mut enabled = HashSet::new();
+        let mut families = Families::default();
+        let mut values = false;
         for id in built_in {
             let mut known = false;
             for entry in catalogue().matching(id) {
                 known = true;
+                let family = Families::of(&entry.id);
+                families = families | family;
+                values |= family.is_empty();
                 enabled.insert(Arc::clone(&entry.id));
             }
             if !known {
@@ -103,7 +112,7 @@ impl DetectorSet {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { built_in: enabled, custom })
+        Ok(Self { built_in: enabled, families, values, custom })
     }
 
     /// What the detectors of this set find in any reading of a text, by start, then end, then detector.
@@ -119,11 +128,22 @@ impl DetectorSet {
                 fingerprint: key.fingerprint(kind, value),
             };
         let mut findings = Vec::new();
-        if !self.built_in.is_empty() {
-            for found in scan::built_in(readings) {
+        let values = if self.values { scan::built_in(readings) } else { Vec::new() };
+        for found in values.into_iter().chain(lexical::scan(readings, self.families)) {
+            let entry = found.entry;
+            if self.built_in.contains(&entry.id) {
+                findings.push(finding(&entry.id, &entry.kind, found.range, found.score, &found.value));
+            }
+        }
+        // What normalising leaves as it is hides nothing.
+        if !self.families.is_empty() && text.as_str().len() != text.original().len() {
+            for found in lexical::scan_hidden(text.original(), self.families) {
                 let entry = found.entry;
                 if self.built_in.contains(&entry.id) {
-                    findings.push(finding(&entry.id, &entry.kind, found.range, found.score, &found.value));
+                    findings.push(Finding {
+                        span: found.span,
+                        ..finding(&entry.id, &entry.kind, 0..0, found.score, &found.value)
+                    });
                 }
             }
         }

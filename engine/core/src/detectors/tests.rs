@@ -13,7 +13,7 @@ fn key() -> FingerprintKey {
 }
 
 fn all() -> DetectorSet {
-    DetectorSet::compile(["pii.*", "secret.*"], &[]).unwrap()
+    DetectorSet::compile(catalogue().iter().map(|entry| &*entry.id), &[]).unwrap()
 }
 
 fn scan(text: &str) -> Vec<Finding> {
@@ -54,6 +54,14 @@ fn every_entry_finds_its_own_examples_exactly_and_nothing_in_its_counterexamples
                 wrong.push(format!("{}: {text}: {span:?} but found {findings:?}", entry.id));
             }
         }
+        for example in &entry.examples.weak {
+            let (text, span) = unmark(&example.text());
+            let findings: Vec<_> =
+                scan(&text).into_iter().filter(|finding| finding.detector == entry.id).collect();
+            if findings.len() != 1 || Some(findings[0].span) != span || findings[0].score >= 0.5 {
+                wrong.push(format!("{}: weak: {text}: {span:?} but found {findings:?}", entry.id));
+            }
+        }
         for example in &entry.examples.no_match {
             let text = example.text();
             if let Some(finding) = scan(&text).iter().find(|finding| finding.detector == entry.id) {
@@ -87,9 +95,10 @@ fn every_entry_is_complete() {
             [score.base, score.context, score.verified].iter().all(|score| (0.0..=1.0).contains(score)),
             "{id}"
         );
+        let has_cues = matches!(&entry.find, Find::Lexicon(lexicon) if !lexicon.cues.is_empty());
         assert_eq!(
             score.context > 0.0,
-            !entry.context.is_empty(),
+            !entry.context.is_empty() || has_cues,
             "{id}: context words and their score go together"
         );
         assert_eq!(entry.category == Category::Secret, entry.kind.starts_with("SECRET_"), "{id}: type");
@@ -118,7 +127,7 @@ fn a_wrong_set_says_what_is_wrong() {
         DetectorSet::compile(ids.iter().copied(), custom).unwrap_err().to_string()
     };
     assert!(compile(&["pii.ibann"], &[]).contains("pii.iban"));
-    assert!(compile(&["nothing.*"], &[]).contains("pii.*, secret.*"));
+    assert!(compile(&["nothing.*"], &[]).contains("pii.*, prompt.*, secret.*"));
     let twice = [custom("custom.one", "a"), custom("custom.one", "b")];
     assert!(compile(&[], &twice).contains("twice"));
     assert!(compile(&[], &[custom("custom.one", "a*")]).contains("mandatory"));

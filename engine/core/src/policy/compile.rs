@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use novacrm_crds::compliance_policy::{
-    ActionType, EnforcementMode, FindingMatch, PolicyRule, RequestField, Surface, UseCaseClass,
+    ActionType, EnforcementMode, FindingMatch, Leaf, PolicyRule, RequestField, Surface, UseCaseClass,
 };
 
 use super::describe;
@@ -15,21 +15,30 @@ use super::lattice::Effect;
 use super::law::{EU_AI_ACT, cite, resolve};
 use super::problem::{PolicyProblem, named, nearest, problem};
 use crate::bundle::{BundledPolicy, PolicyInfo, RuleInfo};
-use crate::detectors::{self, DetectorSet};
+use crate::detectors::{self, DetectorSet, Families};
 
 /// All built-in detectors as one set, whatever policies use: overlaps between findings are then settled alike
-/// for every policy, so what one policy sees never depends on another.
+/// for every policy, so what one policy sees never depends on another. Lexical families, which take no part in
+/// overlaps, join the set only where somebody asks for them.
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
     let ids: Vec<&'static str> = detectors::catalogue().iter().map(|entry| entry.id.as_ref()).collect();
-    let set = DetectorSet::compile(ids.iter().copied(), &[]).ok();
+    let families: Vec<Families> = ids.iter().map(|id| Families::of(id)).collect();
+    let set = |wanted: Families| {
+        let of_set = ids.iter().zip(&families).filter(|(_, family)| wanted.holds(**family));
+        DetectorSet::compile(of_set.map(|(id, _)| *id), &[]).ok()
+    };
+    let sets = Families::all_sets().map(set).collect::<Option<Vec<_>>>().unwrap_or_default();
     let index = ids.into_iter().enumerate().map(|(index, id)| (id, index)).collect();
-    BuiltIn { set, index }
+    BuiltIn { sets, families, index }
 });
 
 /// The built-in detectors, compiled.
 pub(crate) struct BuiltIn {
-    /// Absent if the catalogue does not compile, which its tests rule out; then every policy is refused.
-    set: Option<DetectorSet>,
+    /// By the lexical families in it; none if the catalogue does not compile, which its tests rule out: then every
+    /// policy is refused.
+    sets: Vec<DetectorSet>,
+    /// The lexical family of each detector, by place.
+    families: Vec<Families>,
     index: HashMap<&'static str, usize>,
 }
 
@@ -38,8 +47,14 @@ impl BuiltIn {
         &BUILT_IN
     }
 
-    pub(crate) fn set(&self) -> Option<&DetectorSet> {
-        self.set.as_ref()
+    /// All detectors but those of lexical families that are not among the wanted.
+    pub(crate) fn set(&self, wanted: Families) -> Option<&DetectorSet> {
+        self.sets.get(wanted.place())
+    }
+
+    /// The lexical family of the detector at a place.
+    pub(crate) fn family(&self, place: usize) -> Families {
+        self.families.get(place).copied().unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,6 +65,9 @@ impl BuiltIn {
         self.index.get(detector).copied()
     }
 }
+
+/// The provision of the AI Act that prohibits inferring the emotions of people at work or in education.
+const EMOTIONS_AT_WORK: &str = "5(1)(f)";
 
 /// A detector within one policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,7 +138,7 @@ impl CompiledPolicy {
     /// Every problem, with its field path in the policy.
     pub(crate) fn compile(policy: &BundledPolicy) -> Result<Self, Vec<PolicyProblem>> {
         let mut problems = Vec::new();
-        if BuiltIn::get().set().is_none() {
+        if BuiltIn::get().set(Families::default()).is_none() {
             problems.push(problem(
                 "spec.detectors",
                 "the built-in detectors of this build do not compile",
@@ -149,6 +167,7 @@ impl CompiledPolicy {
             }
             rules.push(compile_rule(rule, &path, &uses, &mut problems));
         }
+        check_tone(policy, &uses, &mut problems);
         let exceptions = exception::compile(policy, &mut problems);
         if problems.is_empty() {
             let uses = uses.into_values().collect();
@@ -358,6 +377,35 @@ fn compile_rule(
         effect: Effect::from(&rule.action),
         weight: rule.risk_weight,
         groups,
+    }
+}
+
+/// A policy that looks for tone must itself refuse to have it judge people at work (Regulation (EU) 2024/1689,
+/// Article 5(1)(f)): a rule that blocks such uses whatever else holds.
+fn check_tone(policy: &BundledPolicy, uses: &Uses<'_>, problems: &mut Vec<PolicyProblem>) {
+    if !uses.keys().any(|id| id.starts_with("tone.")) {
+        return;
+    }
+    let refuses = |leaves: &[Leaf]| match leaves {
+        [Leaf { not: false, use_case: Some(wanted), .. }] => {
+            wanted.classes.contains(&UseCaseClass::Prohibited)
+                && (wanted.provisions.is_empty()
+                    || wanted.provisions.iter().any(|one| one == EMOTIONS_AT_WORK))
+        }
+        _ => false,
+    };
+    let is_refused = policy.rules.iter().any(|rule| {
+        rule.action.r#type == ActionType::Block && rule.when.any.iter().any(|group| refuses(&group.all))
+    });
+    if !is_refused {
+        problems.push(problem(
+            "spec.detectors",
+            "a policy that looks for tone must refuse to have it judge people at work",
+            format!(
+                "Add a rule with the action block whose condition is `useCase: {{classes: [prohibited], provisions: \
+                 [\"{EMOTIONS_AT_WORK}\"]}}` alone, or do without tone."
+            ),
+        ));
     }
 }
 

@@ -288,6 +288,20 @@ fn what_schema_and_engine_say_alike_is_said_once() {
 }
 
 #[test]
+fn a_policy_that_looks_for_tone_refuses_to_have_it_judge_people_at_work() {
+    let tone = SOUND.replace(
+        "    - {id: pii.iban, minScore: 0.6}",
+        "    - {id: pii.iban, minScore: 0.6}\n    - {id: \"tone.*\"}",
+    );
+    // Its rule against such uses holds for requests in French only.
+    let problems = problems_of(&tone);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].path == "spec.detectors" && problems[0].message.contains("tone"), "{problems:?}");
+    let refusing = tone.replace("              - field: {name: request.locale, in: [fr]}\n", "");
+    assert_eq!(problems_of(&refusing), []);
+}
+
+#[test]
 fn the_example_of_an_exception_is_a_sound_policy() {
     let source = include_str!("../../../../examples/exceptions/policy.yaml");
     let review = review(source, None, DEFAULT_POLICY_NAMESPACE);

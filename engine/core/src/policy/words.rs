@@ -159,6 +159,91 @@ const NOUNS: &[Noun] = &[
         fr: ["jeton d’accès GitHub", "jetons d’accès GitHub"],
         en: ["GitHub access token", "GitHub access tokens"],
     },
+    Noun {
+        kind: "SPECIAL_HEALTH",
+        fr: ["donnée de santé", "données de santé"],
+        en: ["piece of health data", "pieces of health data"],
+    },
+    Noun {
+        kind: "SPECIAL_RELIGION",
+        fr: ["mention de religion ou de conviction", "mentions de religion ou de conviction"],
+        en: ["mention of religion or belief", "mentions of religion or belief"],
+    },
+    Noun {
+        kind: "SPECIAL_UNION",
+        fr: ["mention d’appartenance syndicale", "mentions d’appartenance syndicale"],
+        en: ["mention of union membership", "mentions of union membership"],
+    },
+    Noun {
+        kind: "SPECIAL_POLITICS",
+        fr: ["mention d’opinion politique", "mentions d’opinion politique"],
+        en: ["mention of political opinion", "mentions of political opinion"],
+    },
+    Noun {
+        kind: "SPECIAL_ETHNICITY",
+        fr: ["mention d’origine ethnique", "mentions d’origine ethnique"],
+        en: ["mention of ethnic origin", "mentions of ethnic origin"],
+    },
+    Noun {
+        kind: "SPECIAL_SEXUALITY",
+        fr: ["mention de vie ou d’orientation sexuelle", "mentions de vie ou d’orientation sexuelle"],
+        en: ["mention of sex life or orientation", "mentions of sex life or orientation"],
+    },
+    Noun {
+        kind: "SPECIAL_BIOMETRIC",
+        fr: ["donnée biométrique ou génétique", "données biométriques ou génétiques"],
+        en: ["piece of biometric or genetic data", "pieces of biometric or genetic data"],
+    },
+    Noun {
+        kind: "SPECIAL_OFFENCE",
+        fr: ["mention d’infraction ou de condamnation", "mentions d’infraction ou de condamnation"],
+        en: ["mention of an offence or conviction", "mentions of offences or convictions"],
+    },
+    Noun {
+        kind: "PROMPT_INJECTION",
+        fr: ["instruction qui veut en remplacer d’autres", "instructions qui veulent en remplacer d’autres"],
+        en: ["instruction that wants to replace others", "instructions that want to replace others"],
+    },
+    Noun {
+        kind: "PROMPT_JAILBREAK",
+        fr: ["tentative de lever les limites du modèle", "tentatives de lever les limites du modèle"],
+        en: ["attempt to lift the model’s limits", "attempts to lift the model’s limits"],
+    },
+    Noun {
+        kind: "PROMPT_EXFILTRATION",
+        fr: ["demande d’envoi de données à l’extérieur", "demandes d’envoi de données à l’extérieur"],
+        en: ["demand to send data out", "demands to send data out"],
+    },
+    Noun {
+        kind: "PROMPT_EXFILTRATION_LINK",
+        fr: ["lien qui emporte des données", "liens qui emportent des données"],
+        en: ["link that carries data away", "links that carry data away"],
+    },
+    Noun {
+        kind: "PROMPT_PROBING",
+        fr: ["tentative de lire les consignes du modèle", "tentatives de lire les consignes du modèle"],
+        en: ["attempt to read the model’s instructions", "attempts to read the model’s instructions"],
+    },
+    Noun {
+        kind: "PROMPT_HIDDEN_TEXT",
+        fr: ["texte caché", "textes cachés"],
+        en: ["hidden text", "hidden texts"],
+    },
+    Noun {
+        kind: "TONE_NEGATIVE",
+        fr: ["mot de mécontentement", "mots de mécontentement"],
+        en: ["word of discontent", "words of discontent"],
+    },
+    Noun {
+        kind: "TONE_POSITIVE",
+        fr: ["mot de satisfaction", "mots de satisfaction"],
+        en: ["word of satisfaction", "words of satisfaction"],
+    },
+    Noun {
+        kind: "TONE_TOXIC",
+        fr: ["insulte ou menace", "insultes ou menaces"],
+        en: ["insult or threat", "insults or threats"],
+    },
 ];
 
 /// So many findings of a type, such as `2 adresses e-mail`.
@@ -196,6 +281,11 @@ pub(crate) fn name_of_detector(id: &str) -> Bilingual {
     match id {
         "pii.*" => return both("donnée personnelle", "personal data"),
         "secret.*" => return both("secret d’accès", "access secret"),
+        "special.*" => {
+            return both("donnée d’une catégorie particulière", "data of a special category");
+        }
+        "prompt.*" => return both("tentative de détourner le modèle", "attempt to subvert the model"),
+        "tone.*" => return both("mot qui donne le ton", "word that sets the tone"),
         "custom.*" => return both("élément propre à la politique", "element of the policy’s own"),
         _ => {}
     }

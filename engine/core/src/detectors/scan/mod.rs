@@ -36,7 +36,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::{Entry, Find, Structure, catalogue};
+use super::{Entry, Families, Find, Structure, catalogue};
 use crate::text::Readings;
 use assignment::Assignment;
 use context::{Contexts, LABELS, Speaks};
@@ -56,7 +56,7 @@ pub(super) struct Found {
     /// The value without what its type ignores: what fingerprints are made of.
     pub(super) value: String,
     /// It was found in a further reading.
-    is_undone: bool,
+    pub(super) is_undone: bool,
 }
 
 /// A mark at the start of a value that is not longer than this, in bytes, says little about whose it is.
@@ -117,7 +117,8 @@ struct Scanner {
 
 static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "the catalogue is part of the binary, and the tests compile it")]
-    Scanner::new(catalogue().iter().collect()).expect("the patterns of the catalogue compile")
+    Scanner::new(catalogue().iter().filter(|entry| Families::of(&entry.id).is_empty()).collect())
+        .expect("the patterns of the catalogue compile")
 });
 
 /// What the built-in detectors see in all readings, in bytes of the primary one, by start.
@@ -215,6 +216,8 @@ impl Scanner {
                     }
                     keyed.push(KeyedRule::new(index, assigned)?);
                 }
+                // Found apart, in `lexical`.
+                Find::Lexicon(_) => {}
             }
         }
         let literals = AhoCorasick::builder()
