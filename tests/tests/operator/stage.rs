@@ -354,16 +354,18 @@ impl Stage {
         tenant
     }
 
-    /// The organisation's policy of the quickstart.
+    /// The organisation's policy of the quickstart, as its first version.
     pub fn organisation_policy(&self) -> CompliancePolicy {
         let mut policy: CompliancePolicy = example("policies/organisation-baseline.yaml");
+        policy.spec.version = "1.0.0".to_owned();
         policy.metadata.namespace = Some(self.organisation.clone());
         policy
     }
 
-    /// The tenant's policy of the quickstart, in a namespace.
+    /// The tenant's policy of the quickstart, as its first version, in a namespace.
     pub fn tenant_policy(&self, namespace: &str) -> CompliancePolicy {
         let mut policy: CompliancePolicy = example("policies/acme-customer-data.yaml");
+        policy.spec.version = "1.0.0".to_owned();
         policy.metadata.namespace = Some(namespace.to_owned());
         policy
     }

@@ -53,7 +53,7 @@ pub enum Category {
     /// Who holds it may act as somebody else.
     Secret,
     /// It tells of a person what may be processed by way of exception only (GDPR, Articles 9 and 10).
-    SpecialCategory,
+    Sensitive,
     /// It is meant to make a model do what its operator does not want.
     PromptRisk,
     /// It is how something is said.
