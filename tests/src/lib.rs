@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod command;
+pub mod detection;
 pub mod load;
 pub mod propagation;
 pub mod system;

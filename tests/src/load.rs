@@ -1,8 +1,9 @@
-//! A closed-loop load generator: so many connections, each sending its next request when the last is answered.
+//! A load generator: so many connections, each sending its next request when the last is answered, or at a given
+//! rate of arrival.
 //!
 //! In: an address, optionally a TLS configuration, and requests as a function of their number. Out: the rate and
-//! the latencies. Closed loops hide the waiting of requests that were never sent, so the latencies are those of a
-//! server that is always asked as fast as it answers; they say nothing of a given rate of arrival.
+//! the latencies. Without a rate the latencies are those of a server that is always asked as fast as it answers.
+//! With one, a latency counts from the moment the request was due, so what waited for its connection counts too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub struct Load {
     pub connections: usize,
     /// For how long.
     pub duration: Duration,
+    /// Requests per second of all connections together; as fast as they are answered when absent.
+    pub pace: Option<f64>,
     /// The status that every answer must have.
     pub expected: StatusCode,
 }
@@ -132,7 +135,13 @@ impl Load {
         };
         let mut latencies = Vec::new();
         while started.elapsed() < self.duration {
-            let sent = Instant::now();
+            let sent = match self.due(started, connection, latencies.len()) {
+                Some(due) => {
+                    tokio::time::sleep_until(due.into()).await;
+                    due
+                }
+                None => Instant::now(),
+            };
             let response = sender.send_request(request(connection, latencies.len())).await?;
             let status = response.status();
             let body = response.into_body().collect().await?.to_bytes();
@@ -143,6 +152,13 @@ impl Load {
             latencies.push(sent.elapsed());
         }
         Ok(latencies)
+    }
+
+    /// When the n-th request of a connection is due: the connections take turns.
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests")]
+    fn due(&self, started: Instant, connection: usize, n: usize) -> Option<Instant> {
+        let place = (n * self.connections + connection) as f64;
+        Some(started + Duration::from_secs_f64(place / self.pace?))
     }
 
     async fn handshake<T>(io: T) -> Result<http1::SendRequest<Full<Bytes>>, LoadError>

@@ -54,6 +54,8 @@ pub struct Options {
     pub unprivileged: bool,
     /// Serve the exported front end.
     pub front_end: bool,
+    /// Where its folder stands; among the temporary files when absent.
+    pub scratch: Option<PathBuf>,
 }
 
 /// A running system.
@@ -101,7 +103,8 @@ impl System {
     pub fn prepare(options: Options) -> Result<Self, SystemError> {
         // It fails only when it was done before.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::Builder::new().prefix("novacrm-system.").tempdir()?;
+        let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("novacrm-system.").tempdir_in(scratch)?;
         copy(&repository().join("examples/quickstart"), &folder.path().join("manifests"))?;
         let mut options = options;
         if options.unprivileged {

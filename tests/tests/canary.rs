@@ -259,8 +259,13 @@ fn the_search_finds_what_is_planted_in_every_form() {
 
 #[tokio::test]
 async fn no_secret_and_no_personal_data_is_where_it_does_not_belong() {
-    let mut system =
-        System::prepare(Options { programs: programs(), unprivileged: true, front_end: false }).unwrap();
+    let mut system = System::prepare(Options {
+        programs: programs(),
+        unprivileged: true,
+        front_end: false,
+        scratch: None,
+    })
+    .unwrap();
     system.filter_logs("debug");
     system.up().await.unwrap();
     let api = system.log_in().await.unwrap();

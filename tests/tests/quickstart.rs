@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 fn options() -> Options {
-    Options { programs: programs(), unprivileged: true, front_end: true }
+    Options { programs: programs(), unprivileged: true, front_end: true, scratch: None }
 }
 
 /// Asks again until the answer is the wanted one.

@@ -23,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 fn options() -> Options {
-    Options { programs: programs(), unprivileged: true, front_end: false }
+    Options { programs: programs(), unprivileged: true, front_end: false, scratch: None }
 }
 
 /// Asks again until the answer is the wanted one.

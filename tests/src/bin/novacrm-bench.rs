@@ -1,4 +1,5 @@
 //! `novacrm-bench [api|engine|memory|start …]`: what the system costs, beside its floors, on this machine.
+//! `novacrm-bench detection [--peers DIR] [--corpora DIR]`: how well and how fast detectors find.
 //! `novacrm-bench propagation [--engines N] [--policies N] [--changes N]`: how long a policy takes to every engine,
 //! on the cluster and the database server that the environment names.
 //!
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
+use novacrm_tests::detection::{peers, report};
 use novacrm_tests::load::{Load, Measured};
 use novacrm_tests::propagation::{self, Sample, Size};
 use novacrm_tests::system::{Options, System, french_prompt, programs};
@@ -62,18 +64,30 @@ async fn run() -> Result<(), Error> {
         Some((part, flags)) if part == "propagation" => Some(size(flags)?),
         _ => None,
     };
+    if let Some((part, flags)) = wanted.split_first()
+        && part == "detection"
+    {
+        return detection(flags).await;
+    }
     let all = ["memory", "start", "api", "engine"];
     let unknown = wanted.iter().find(|name| !all.contains(&name.as_str()));
     if let Some(unknown) = unknown.filter(|_| size.is_none()) {
-        return Err(format!("unknown part {unknown}; use {}, or propagation", all.join(", ")).into());
+        return Err(
+            format!("unknown part {unknown}; use {}, or detection, or propagation", all.join(", ")).into()
+        );
     }
     let want = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let parts = async {
         if let Some(size) = size {
             return propagation(size).await;
         }
-        let system =
-            System::start(Options { programs: programs(), unprivileged: false, front_end: false }).await?;
+        let system = System::start(Options {
+            programs: programs(),
+            unprivileged: false,
+            front_end: false,
+            scratch: None,
+        })
+        .await?;
         if want("memory") {
             memory(&system).await;
         }
@@ -356,24 +370,8 @@ fn millis(measured: &Measured, share: f64) -> f64 {
 // ---- engine ----------------------------------------------------------------------------------------------------
 
 async fn engine(system: &System) -> Result<(), Error> {
-    let engine = system.processes("novacrm-engine").first().copied().ok_or("the engine is not running")?;
-    let environment = std::fs::read(format!("/proc/{engine}/environ"))?;
-    let environment = String::from_utf8_lossy(&environment).into_owned();
-    let variable =
-        |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let address =
-        variable("NOVACRM_LISTEN").ok_or("the engine has no address")?.replace("0.0.0.0", "127.0.0.1");
-
-    let load = Load {
-        address,
-        tls: Some(Arc::new(identity(&system.data().join("secrets/acme/novacrm-api-tls"))?)),
-        connections: ENGINE_CONNECTIONS,
-        duration: Duration::from_secs(SECONDS),
-        expected: StatusCode::OK,
-    };
-    let body = Bytes::from(serde_json::to_vec(&serde_json::json!({
-        "text": four_kilobytes(), "use_case": "sales-drafting"
-    }))?);
+    let load = engine_load(system)?;
+    let body = analysis()?;
 
     let insert = system.scratch().join("commit.sql");
     let record = "x".repeat(1500);
@@ -393,9 +391,7 @@ async fn engine(system: &System) -> Result<(), Error> {
     for _ in 0..ROUNDS {
         one.0.push(pgbench(&migrator, &insert, &[], 1).await?);
         many.0.push(pgbench(&migrator, &insert, &[], ENGINE_CONNECTIONS).await?);
-        let body = body.clone();
-        let headers = [("content-type", "application/json")];
-        let measured = load.run(move |_, _| request("POST", "/v1/analyze", &headers, body.clone())).await?;
+        let measured = load.run(analyze(&body)).await?;
         rate.0.push(measured.rate);
         p50.0.push(millis(&measured, 0.5));
         p99.0.push(millis(&measured, 0.99));
@@ -410,6 +406,35 @@ async fn engine(system: &System) -> Result<(), Error> {
         p99.show(" ms", 1)
     ));
     Ok(())
+}
+
+/// The engine as the API asks it, as fast as it answers.
+fn engine_load(system: &System) -> Result<Load, Error> {
+    let engine = system.processes("novacrm-engine").first().copied().ok_or("the engine is not running")?;
+    let environment = std::fs::read(format!("/proc/{engine}/environ"))?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let variable =
+        |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let address =
+        variable("NOVACRM_LISTEN").ok_or("the engine has no address")?.replace("0.0.0.0", "127.0.0.1");
+    Ok(Load {
+        address,
+        tls: Some(Arc::new(identity(&system.data().join("secrets/acme/novacrm-api-tls"))?)),
+        connections: ENGINE_CONNECTIONS,
+        duration: Duration::from_secs(SECONDS),
+        pace: None,
+        expected: StatusCode::OK,
+    })
+}
+
+fn analysis() -> Result<Bytes, Error> {
+    let question = serde_json::json!({ "text": four_kilobytes(), "use_case": "sales-drafting" });
+    Ok(Bytes::from(serde_json::to_vec(&question)?))
+}
+
+fn analyze(body: &Bytes) -> impl Fn(usize, usize) -> Request<Full<Bytes>> + Clone + Send + 'static {
+    let body = body.clone();
+    move |_, _| request("POST", "/v1/analyze", &[("content-type", "application/json")], body.clone())
 }
 
 fn identity(folder: &Path) -> Result<rustls::ClientConfig, Error> {
@@ -429,6 +454,59 @@ fn four_kilobytes() -> String {
         text.push_str(filler);
     }
     text
+}
+
+// ---- detection -------------------------------------------------------------------------------------------------
+
+/// Requests a second that the latency of detection is measured at.
+const PACE: f64 = 1000.0;
+
+/// How well and how fast detectors find, in this process, beside other detectors where they are installed, and
+/// through HTTP and TLS with the audit database in memory.
+async fn detection(flags: &[String]) -> Result<(), Error> {
+    let (mut peers, mut corpora) = (Vec::new(), None);
+    for pair in flags.chunks(2) {
+        let [flag, value] = pair else { return Err("each flag needs a folder".into()) };
+        match flag.as_str() {
+            "--peers" => peers = peers::installed(Path::new(value)),
+            "--corpora" => corpora = Some(Path::new(value)),
+            _ => return Err(format!("unknown flag {flag}; use --peers, --corpora").into()),
+        }
+    }
+    report::quality(&peers, corpora, &say)?;
+    report::speed(&peers, &say)?;
+    paced().await
+}
+
+/// The latency of decisions on 4 kB at a given rate, with the databases in memory: what is left is the engine.
+async fn paced() -> Result<(), Error> {
+    let memory = Path::new("/dev/shm");
+    if !memory.is_dir() {
+        say("\n/dev/shm is missing, so there is no RAM disk for the audit database: no latency measured");
+        return Ok(());
+    }
+    let system = System::start(Options {
+        programs: programs(),
+        unprivileged: false,
+        front_end: false,
+        scratch: Some(memory.to_owned()),
+    })
+    .await?;
+    let load = Load { pace: Some(PACE), duration: Duration::from_secs(3 * SECONDS), ..engine_load(&system)? };
+    let body = analysis()?;
+    say(&format!(
+        "\nEngine at {PACE}/s: 4 kB, mutual TLS, the audit database on a RAM disk, {ROUNDS} rounds"
+    ));
+    let (mut p50, mut p99, mut rate) = (Figure(Vec::new()), Figure(Vec::new()), Figure(Vec::new()));
+    for _ in 0..ROUNDS {
+        let measured = load.run(analyze(&body)).await?;
+        rate.0.push(measured.rate);
+        p50.0.push(millis(&measured, 0.5));
+        p99.0.push(millis(&measured, 0.99));
+    }
+    say(&format!("  answered  {}", rate.show("/s", 0)));
+    say(&format!("  latency   p50 {}, p99 {} (goal: below 5)", p50.show(" ms", 2), p99.show(" ms", 2)));
+    Ok(())
 }
 
 // ---- propagation -----------------------------------------------------------------------------------------------

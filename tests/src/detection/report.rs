@@ -1,0 +1,258 @@
+//! In: detectors and where further sets of texts stand. Out: tables of how well and how fast they find, line by line.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use novacrm_engine_core::FingerprintKey;
+use novacrm_engine_core::detectors::{DetectorSet, catalogue};
+use novacrm_engine_core::text::Readings;
+
+use super::peers::Peer;
+use super::score::{self, share};
+use super::{Labelled, Record, make};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// From this score on a finding counts, as it does for a policy that says nothing else.
+const LEAST: f64 = 0.5;
+/// Where the made texts start from: other seeds make other texts of the same kinds.
+const SEED: u64 = 20_261_125;
+const ROUNDS: usize = 5;
+
+/// The built-in detectors, all or one family.
+pub struct Ours {
+    set: DetectorSet,
+    key: FingerprintKey,
+}
+
+impl Ours {
+    /// The detectors whose id starts so; all for an empty text.
+    ///
+    /// # Errors
+    /// Never for what the catalogue has.
+    pub fn new(family: &str) -> Result<Self, Error> {
+        let ids: Vec<&str> =
+            catalogue().iter().map(|entry| &*entry.id).filter(|id| id.starts_with(family)).collect();
+        Ok(Self { set: DetectorSet::compile(ids, &[])?, key: FingerprintKey::new([7; 32]) })
+    }
+
+    /// What they find in a text.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Vec<Labelled> {
+        self.set
+            .scan(&Readings::new(text), &self.key)
+            .into_iter()
+            .filter(|finding| finding.score >= LEAST)
+            .map(|finding| Labelled {
+                start: finding.span.start,
+                end: finding.span.end,
+                kind: finding.kind.to_string(),
+            })
+            .collect()
+    }
+}
+
+/// A set of texts and how it is scored.
+struct Set {
+    name: String,
+    records: Vec<Record>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Personal,
+    Disguised,
+    Harmless,
+    Secrets,
+}
+
+/// Prints how well our detectors and the peers find, on texts made here and on the sets (`*.jsonl`) of a folder.
+///
+/// # Errors
+/// When a set cannot be read. A peer that fails is named and left out.
+pub fn quality(peers: &[Peer], corpora: Option<&Path>, say: &dyn Fn(&str)) -> Result<(), Error> {
+    let ours = Ours::new("")?;
+    let mut sets = vec![
+        Set {
+            name: "made: CRM texts".into(),
+            records: make::personal_data(SEED, 3000),
+            kind: Kind::Personal,
+        },
+        Set {
+            name: "made: disguised values".into(),
+            records: make::disguised(SEED, 10),
+            kind: Kind::Disguised,
+        },
+        Set {
+            name: "made: harmless words, same disguises".into(),
+            records: make::harmless(SEED, 1000),
+            kind: Kind::Harmless,
+        },
+    ];
+    for file in
+        corpora.into_iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
+    {
+        let path = file.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let records = super::read(&std::fs::read_to_string(&path)?)?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let kind = kind_of(&records);
+            sets.push(Set { name, records, kind });
+        }
+    }
+    for set in &sets {
+        say(&format!("\n{} ({} texts)", set.name, set.records.len()));
+        let texts: Vec<&str> = set.records.iter().map(|record| record.text.as_str()).collect();
+        let found: Vec<Vec<Labelled>> = texts.iter().map(|text| ours.find(text)).collect();
+        say(&format!("  {:<24} {}", "novacrm-engine", line(set, &found)));
+        for peer in peers {
+            match peer.find(&texts) {
+                Ok((found, _)) => say(&format!("  {:<24} {}", peer.name, line(set, &found))),
+                Err(error) => say(&format!("  {error}")),
+            }
+        }
+        details(set, &found, say);
+    }
+    Ok(())
+}
+
+fn kind_of(records: &[Record]) -> Kind {
+    if records.iter().any(|record| record.transform.is_some()) {
+        Kind::Disguised
+    } else if records.iter().any(|record| record.negative) {
+        Kind::Secrets
+    } else {
+        Kind::Personal
+    }
+}
+
+fn line(set: &Set, found: &[Vec<Labelled>]) -> String {
+    match set.kind {
+        Kind::Personal => {
+            let figures = score::personal_data(&set.records, found);
+            format!(
+                "F1 all {:.3}, structured {:.3}; recall on French ids {:.3}; hard negatives hit {:.3}",
+                figures.all().f1(),
+                figures.structured().f1(),
+                figures.french().recall(),
+                figures.negatives_hit()
+            )
+        }
+        Kind::Disguised => {
+            let figures = score::disguised(&set.records, found);
+            let disguised = figures.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("plain"));
+            let (hit, all) = disguised.fold((0, 0), |(hit, all), (_, (h, a))| (hit + h, all + a));
+            let (plain, of) = figures
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case("plain"))
+                .map_or((0, 0), |(_, counts)| *counts);
+            format!("found in disguise {:.3}, plain {:.3}", share(hit, all), share(plain, of))
+        }
+        Kind::Harmless => format!("nothing found in {:.3}", score::silent(found)),
+        Kind::Secrets => {
+            let ((hit, all), (near, of)) = score::secrets(&set.records, found);
+            format!("recall {:.3}, near misses reported {:.3}", share(hit, all), share(near, of))
+        }
+    }
+}
+
+fn details(set: &Set, found: &[Vec<Labelled>], say: &dyn Fn(&str)) {
+    match set.kind {
+        Kind::Personal => {
+            let figures = score::personal_data(&set.records, found);
+            for (kind, counts) in &figures.types {
+                say(&format!(
+                    "    {kind:<18} F1 {:.3}  precision {:.3}  recall {:.3}  ({} there)",
+                    counts.f1(),
+                    counts.precision(),
+                    counts.recall(),
+                    counts.right + counts.missed
+                ));
+            }
+            let hit: Vec<String> = figures
+                .negatives
+                .iter()
+                .filter(|(_, (hit, _))| *hit > 0)
+                .map(|(kind, (hit, all))| format!("{kind} {hit}/{all}"))
+                .collect();
+            say(&format!(
+                "    hard negatives hit: {}",
+                if hit.is_empty() { "none".to_owned() } else { hit.join(", ") }
+            ));
+        }
+        Kind::Disguised => {
+            let figures = score::disguised(&set.records, found);
+            let all: Vec<String> =
+                figures.iter().map(|(name, (hit, all))| format!("{name} {hit}/{all}")).collect();
+            say(&format!("    {}", all.join(", ")));
+        }
+        Kind::Harmless | Kind::Secrets => {}
+    }
+}
+
+/// A figure over the rounds: median, least and most.
+fn spread(mut values: Vec<f64>, digits: usize) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |place: usize| values.get(place).copied().unwrap_or_default();
+    format!(
+        "{:.digits$} ({:.digits$} to {:.digits$})",
+        at(values.len() / 2),
+        at(0),
+        at(values.len().saturating_sub(1))
+    )
+}
+
+/// Prints how fast one thread of this process scans, and how fast the peers do.
+///
+/// # Errors
+/// Never for what the catalogue has.
+pub fn speed(peers: &[Peer], say: &dyn Fn(&str)) -> Result<(), Error> {
+    let started = Instant::now();
+    let all = Ours::new("")?;
+    let _ = all.find("first");
+    say(&format!(
+        "\ncatalogue compiled in {:.0} ms (goal: below 100)",
+        started.elapsed().as_secs_f64() * 1e3
+    ));
+    let secrets = Ours::new("secret.")?;
+    let documents = make::documents(SEED, 500, 4096);
+    #[expect(clippy::cast_precision_loss, reason = "a size in bytes")]
+    let megabytes = documents.iter().map(String::len).sum::<usize>() as f64 / 1e6;
+    say(&format!("4 kB mixed documents, one thread, {ROUNDS} rounds over {megabytes:.1} MB"));
+    let (mut everything, mut only_secrets, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        everything.push(megabytes / seconds(|| documents.iter().map(|text| all.find(text).len()).sum()));
+        only_secrets
+            .push(megabytes / seconds(|| documents.iter().map(|text| secrets.find(text).len()).sum()));
+        floor.push(
+            megabytes
+                / seconds(|| {
+                    documents.iter().map(|text| text.chars().filter(|c| c.is_alphanumeric()).count()).sum()
+                }),
+        );
+    }
+    say(&format!("  everything     {} MB/s (goal: above 20)", spread(everything, 1)));
+    say(&format!("  secrets only   {} MB/s (goal: above 40)", spread(only_secrets, 1)));
+    say(&format!("  floor: counting letters and digits {} MB/s", spread(floor, 0)));
+    for peer in peers {
+        // The same documents beside one alone: what the start of the program costs is left out.
+        let texts: Vec<&str> = documents.iter().map(String::as_str).take(200).collect();
+        #[expect(clippy::cast_precision_loss, reason = "a size in bytes")]
+        let size = texts.iter().map(|text| text.len()).sum::<usize>() as f64 / 1e6;
+        match (peer.find(&["one"]), peer.find(&texts)) {
+            (Ok((_, start)), Ok((_, took))) => {
+                let net = took.saturating_sub(start).max(Duration::from_millis(1)).as_secs_f64();
+                say(&format!("  {:<14} {:.1} MB/s", peer.name, size / net));
+            }
+            (Err(error), _) | (_, Err(error)) => say(&format!("  {error}")),
+        }
+    }
+    Ok(())
+}
+
+fn seconds(work: impl FnOnce() -> usize) -> f64 {
+    let started = Instant::now();
+    std::hint::black_box(work());
+    started.elapsed().as_secs_f64()
+}
