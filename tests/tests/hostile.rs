@@ -1,5 +1,6 @@
 //! Texts that are made to cost much cost as their length does: twice the text, twice the instructions. Instructions
 //! are counted by callgrind, so the test says the same on a busy machine.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,7 +38,10 @@ fn hostile_texts_cost_in_proportion_to_their_length() {
     for (pair, names) in costs.chunks(2).zip(texts.chunks(2)) {
         let growth = (pair[1] - FLOOR).max(0.0) / pair[0].max(1.0);
         if growth > MOST {
-            worse.push(format!("{}: {:.0} then {:.0} instructions ({growth:.2} times)", names[0], pair[0], pair[1]));
+            worse.push(format!(
+                "{}: {:.0} then {:.0} instructions ({growth:.2} times)",
+                names[0], pair[0], pair[1]
+            ));
         }
     }
     assert!(worse.is_empty(), "these cost more than in proportion:\n{}", worse.join("\n"));
@@ -48,7 +52,9 @@ fn costs(folder: &Path) -> Vec<f64> {
     let mut by_number = BTreeMap::new();
     for file in std::fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
-        let Some(number) = path.extension().and_then(|number| number.to_str()?.parse::<u32>().ok()) else { continue };
+        let Some(number) = path.extension().and_then(|number| number.to_str()?.parse::<u32>().ok()) else {
+            continue;
+        };
         let text = std::fs::read_to_string(&path).unwrap();
         let of_call = text.lines().any(|line| line.contains("Trigger: ") && line.contains("measured"));
         let total = text.lines().find_map(|line| line.strip_prefix("summary: "));

@@ -4,10 +4,9 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-/// One of several.
-pub fn pick<'a, T: ?Sized>(rng: &mut impl Rng, of: &[&'a T]) -> &'a T {
-    // The lists are constants; an empty one would be a mistake of this file.
-    of.choose(rng).copied().unwrap_or_else(|| unreachable!("a list without entries"))
+/// One of several; of none, an empty one.
+pub fn pick<T: Copy + Default>(rng: &mut impl Rng, of: &[T]) -> T {
+    of.choose(rng).copied().unwrap_or_default()
 }
 
 /// Decimal digits.

@@ -255,9 +255,10 @@ fn the_name_of_a_column_speaks_for_what_stands_in_it() {
     let csv = "id;nom;telephone;bsn;date_naissance;date_commande\n\
         111222333;Ana;612 345 678;111222333;12/03/1984;13/03/2024\n\
         123456782;Luis;792056028;123456782;1971-06-02;14/03/2024\n";
-    assert_eq!(kinds(csv), ["PHONE", "NL_BSN", "DATE_OF_BIRTH", "PHONE", "NL_BSN", "DATE_OF_BIRTH"]);
+    let row = ["PERSON", "PHONE", "NL_BSN", "DATE_OF_BIRTH"];
+    assert_eq!(kinds(csv), [row, row].concat());
     let markdown = "| Client | Naissance | Commande |\n|---|---|---|\n| Ana | 12.03.1984 | 111222333 |\n";
-    assert_eq!(kinds(markdown), ["DATE_OF_BIRTH"]);
+    assert_eq!(kinds(markdown), ["PERSON", "DATE_OF_BIRTH"]);
     let quoted = "\"name\",\"siren\",\"order\"\n\"A, B\",\"732829320\",\"404833048\"\n";
     assert_eq!(kinds(quoted), ["SIREN_FR"]);
     let other = "id;siret\n73282932000074;35600000049837\n";

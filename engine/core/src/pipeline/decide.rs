@@ -414,7 +414,11 @@ pub(super) fn edits<'a>(findings: &'a [DecidedFinding], effects: &[Effect]) -> V
         .zip(effects)
         .filter_map(|(DecidedFinding { finding, .. }, effect)| {
             let edit = match effect.action {
-                ActionType::Mask => Edit::Mask { keep_last: effect.keep_last.unwrap_or(0) },
+                // The last word of several says as much as all of them.
+                ActionType::Mask if Families::of(&finding.detector).is_empty() => {
+                    Edit::Mask { keep_last: effect.keep_last.unwrap_or(0) }
+                }
+                ActionType::Mask => Edit::Mask { keep_last: 0 },
                 ActionType::Tokenize => Edit::Tokenize {
                     kind: &finding.kind,
                     fingerprint: finding.fingerprint,

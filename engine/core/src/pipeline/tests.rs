@@ -662,7 +662,18 @@ fn all_of(action: Action) -> CompiledBundle {
         .collect();
     families.dedup();
     let wanted: Vec<&str> = families.iter().map(String::as_str).collect();
-    let rules = vec![rule("ALL", vec![vec![finding(&wanted, 1)]], action, 10)];
+    // What reads moods must refuse to judge people at work.
+    let prohibited = Leaf {
+        use_case: Some(UseCaseMatch {
+            classes: vec![UseCaseClass::Prohibited],
+            provisions: vec!["5(1)(f)".to_owned()],
+        }),
+        ..Leaf::default()
+    };
+    let rules = vec![
+        rule("ALL", vec![vec![finding(&wanted, 1)]], action, 10),
+        rule("WORK", vec![vec![prohibited]], self::action(ActionType::Block, 0), 10),
+    ];
     let detectors = families.iter().map(|id| DetectorUse { id: id.clone(), min_score: 0.0 }).collect();
     bundle(vec![BundledPolicy { detectors, ..policy("p", Vec::new(), rules) }], Vec::new())
 }

@@ -10,6 +10,8 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use crate::detectors::catalogue;
+
 /// Longest address that is read, in bytes.
 const MAX_URL: usize = 2048;
 /// Longest description of an image, in bytes.
@@ -144,7 +146,9 @@ fn place_for_data(part: &str) -> Option<bool> {
         let inside = rest.trim_start_matches(['{', '[', '<']);
         let Some(close) = inside.find(['}', ']', '>']) else { break };
         let name = inside.get(..close)?.to_lowercase();
-        let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || " _-.%+'".contains(c));
+        let is_name = !name.is_empty()
+            && !is_redacted(inside)
+            && name.chars().all(|c| c.is_alphanumeric() || " _-.%+'".contains(c));
         if is_name && !name.chars().all(|c| c.is_ascii_digit() || c == '-') {
             let names_data = DATA.iter().any(|word| name.contains(word));
             found = Some(found.unwrap_or(false) || names_data);
@@ -152,6 +156,12 @@ fn place_for_data(part: &str) -> Option<bool> {
         rest = inside.get(close..)?;
     }
     found
+}
+
+/// Whether what is in brackets stands for a secret that was taken out of an address: `SECRET_SLACK_TOKEN]`.
+fn is_redacted(inside: &str) -> bool {
+    let Some((kind, _)) = inside.split_once(']') else { return false };
+    kind.starts_with("SECRET_") && catalogue().iter().any(|entry| *entry.kind == *kind)
 }
 
 /// What stands in the path and the query of an address.
@@ -207,6 +217,7 @@ mod tests {
         assert_eq!(carries("https://example.net/share?text=come+and+see+us"), Some(false));
         for text in [
             "![build](https://img.example.net/badge.svg?branch=main&style=flat)",
+            "https://hooks.slack.com/services/[SECRET_SLACK_WEBHOOK]",
             "![photo](https://cdn.example.net/a/b/c/8f14e45fceea167a5a36dedd4bea2543.jpg?w=200&h=100)",
             "https://api.example.net/users/{id}/orders",
             "https://example.net/doc?X-Amz-Signature=5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592",
@@ -220,7 +231,8 @@ mod tests {
 
     #[test]
     fn the_address_ends_where_it_ends() {
-        let range = |text: &'static str| &text[address(text, text.find("http").unwrap()).unwrap()];
+        let range =
+            |text: &'static str| text.get(address(text, text.find("http").unwrap()).unwrap()).unwrap();
         assert_eq!(range("![](https://example.net/?q={chat}) et"), "https://example.net/?q={chat}");
         assert_eq!(range("<https://webhook.site/a> b"), "https://webhook.site/a");
         assert_eq!(range("\"https://webhook.site/a\""), "https://webhook.site/a");

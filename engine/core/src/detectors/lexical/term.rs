@@ -325,7 +325,7 @@ mod tests {
         let words: Vec<Word> = std::iter::from_fn(|| reader.next(&vocabulary)).collect();
         (0..words.len()).find_map(|at| {
             let end = term.end(text, &words, at, words.len())?;
-            Some(&text[words[at].range.start..words[end - 1].range.end])
+            text.get(words[at].range.start..words[end - 1].range.end)
         })
     }
 

@@ -366,7 +366,9 @@ mod tests {
 
     fn read(text: &str) -> Vec<(&str, Raw)> {
         let mut words = Words::new(text);
-        std::iter::from_fn(|| words.next_raw()).map(|raw| (&text[raw.range.clone()], raw)).collect()
+        std::iter::from_fn(|| words.next_raw())
+            .map(|raw| (text.get(raw.range.clone()).unwrap(), raw))
+            .collect()
     }
 
     #[test]
