@@ -36,8 +36,8 @@
 //!
 //! # Overlaps
 //! A finding that lies wholly inside another one of at least the same score is dropped (a SIREN inside a SIRET,
-//! a card number inside an IBAN); of two equal spans the higher score stays, then the lower id. Findings that
-//! overlap otherwise all stay; [`transform`](crate::transform) replaces their union.
+//! a card number inside an IBAN); of two equal spans the higher score stays, then the lower id. A secret is hidden by
+//! secrets only: whatever else a passage is, it stays one. Findings that overlap otherwise all stay; [`transform`](crate::transform) replaces their union.
 //!
 //! # Readings
 //! Detectors see every reading of a text ([`Readings`](crate::text::Readings)): the whole of it, normalised, and
@@ -57,7 +57,8 @@
 //! A text in which nothing is undone has the findings of its plain reading and no others.
 //!
 //! All built-in detectors always run, and the set a policy asked for is chosen from what is left. So what one
-//! detector finds never depends on which others are enabled, and combining policies cannot hide a finding. For
+//! detector finds never depends on which others are enabled, and combining policies cannot hide a finding. Secrets are
+//! found by themselves where nobody asks for more, since nothing else decides about them. For
 //! the same reason custom detectors neither hide built-in findings nor each other's.
 //!
 //! Lexical detectors (the families `special`, `prompt` and `tone`, in `lexical`) say something about a passage rather

@@ -53,8 +53,8 @@ pub struct DetectorSet {
     built_in: HashSet<Arc<str>>,
     /// Lexical families of which something is enabled.
     families: Families,
-    /// Whether anything else built in is.
-    values: bool,
+    /// What else built in is.
+    values: scan::Values,
     custom: Vec<Custom>,
 }
 
@@ -77,14 +77,14 @@ impl DetectorSet {
     ) -> Result<Self, DetectorError> {
         let mut enabled = HashSet::new();
         let mut families = Families::default();
-        let mut values = false;
+        let mut values = scan::Values::None;
         for id in built_in {
             let mut known = false;
             for entry in catalogue().matching(id) {
                 known = true;
                 let family = Families::of(&entry.id);
                 families = families | family;
-                values |= family.is_empty();
+                values = values.max(scan::Values::of(entry));
                 enabled.insert(Arc::clone(&entry.id));
             }
             if !known {
@@ -128,7 +128,7 @@ impl DetectorSet {
                 fingerprint: key.fingerprint(kind, value),
             };
         let mut findings = Vec::new();
-        let values = if self.values { scan::built_in(readings) } else { Vec::new() };
+        let values = scan::built_in(readings, self.values);
         for found in values.into_iter().chain(lexical::scan(readings, self.families)) {
             let entry = found.entry;
             if self.built_in.contains(&entry.id) {

@@ -268,6 +268,23 @@ fn the_name_of_a_column_speaks_for_what_stands_in_it() {
 }
 
 #[test]
+fn secrets_by_themselves_are_those_among_all() {
+    let alone = DetectorSet::compile(["secret.*"], &[]).unwrap();
+    let all = DetectorSet::compile(["secret.*", "pii.*"], &[]).unwrap();
+    let examples =
+        || catalogue().iter().flat_map(|entry| entry.examples.matches.iter().chain(&entry.examples.no_match));
+    let texts: Vec<String> = examples().map(|example| unmark(&example.text()).0).collect();
+    // By themselves, and beside each other.
+    let beside = texts.windows(3).map(|three| three.join(" "));
+    for text in texts.iter().cloned().chain(beside) {
+        let readings = Readings::new(&text);
+        let mut among = all.scan(&readings, &key());
+        among.retain(|finding| finding.detector.starts_with("secret."));
+        assert_eq!(alone.scan(&readings, &key()), among, "{text}");
+    }
+}
+
+#[test]
 fn a_context_word_raises_the_score() {
     let score = |text| scan(text)[0].score;
     assert!(score("carte 4111111111111111") > score("texte 4111111111111111"));

@@ -277,6 +277,18 @@ impl<'s> Contexts<'s> {
         self.distance(entry, value).is_some()
     }
 
+    /// Whether a word of the entry stands near a value, whatever else does.
+    pub(super) fn has_own(&self, entry: usize, value: &Range<usize>) -> bool {
+        self.around(value).any(|(word, speaks)| {
+            let is_near = if word.end <= value.start {
+                value.start - word.end <= BEFORE
+            } else {
+                word.start >= value.end && word.start - value.end <= BEHIND
+            };
+            is_near && speaks.contains(&Speaks::For(entry))
+        })
+    }
+
     /// How many bytes lie between a value and the nearest word that speaks for it as the entry.
     pub(super) fn distance(&self, entry: usize, value: &Range<usize>) -> Option<usize> {
         let table = self.table(value.start);

@@ -36,7 +36,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::{Entry, Families, Find, Structure, catalogue};
+use super::{Category, Entry, Families, Find, Structure, catalogue};
 use crate::text::Readings;
 use assignment::Assignment;
 use context::{Contexts, LABELS, Speaks};
@@ -103,6 +103,7 @@ impl Use {
 
 /// The catalogue, compiled.
 struct Scanner {
+    values: Values,
     entries: Vec<&'static Entry>,
     rules: Vec<Rule>,
     keyed: Vec<KeyedRule>,
@@ -115,18 +116,45 @@ struct Scanner {
     identifiers: Identifiers,
 }
 
-static SCANNER: LazyLock<Scanner> = LazyLock::new(|| {
-    #[expect(clippy::expect_used, reason = "the catalogue is part of the binary, and the tests compile it")]
-    Scanner::new(catalogue().iter().filter(|entry| Families::of(&entry.id).is_empty()).collect())
-        .expect("the patterns of the catalogue compile")
-});
+/// What built-in detectors are needed for, apart from lexical ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Values {
+    /// Nothing.
+    #[default]
+    None,
+    /// Secrets alone, which nothing else hides: as they are found among all.
+    Secrets,
+    /// All.
+    All,
+}
 
-/// What the built-in detectors see in all readings, in bytes of the primary one, by start.
-pub(super) fn built_in(readings: &Readings<'_>) -> Vec<Found> {
-    let primary = SCANNER.scan(readings.primary().as_str());
+impl Values {
+    /// What a detector needs.
+    pub(super) fn of(entry: &Entry) -> Self {
+        if !Families::of(&entry.id).is_empty() {
+            Self::None
+        } else if entry.category == Category::Secret {
+            Self::Secrets
+        } else {
+            Self::All
+        }
+    }
+}
+
+static ALL: LazyLock<Scanner> = LazyLock::new(|| Scanner::of(Values::All));
+static SECRETS: LazyLock<Scanner> = LazyLock::new(|| Scanner::of(Values::Secrets));
+
+/// What built-in detectors see in all readings, in bytes of the primary one, by start.
+pub(super) fn built_in(readings: &Readings<'_>, values: Values) -> Vec<Found> {
+    let scanner = match values {
+        Values::None => return Vec::new(),
+        Values::Secrets => &*SECRETS,
+        Values::All => &*ALL,
+    };
+    let primary = scanner.scan(readings.primary().as_str());
     let (mut undone, mut opaque) = (Vec::new(), Vec::new());
     for reading in readings.further() {
-        for found in SCANNER.scan(reading.as_str()) {
+        for found in scanner.scan(reading.as_str()) {
             if found.score < reading.least_score()
                 || (!reading.keeps_words() && is_told_by_words(found.entry))
             {
@@ -154,7 +182,20 @@ fn is_told_by_words(entry: &Entry) -> bool {
 }
 
 impl Scanner {
-    fn new(entries: Vec<&'static Entry>) -> Result<Self, Box<dyn std::error::Error>> {
+    fn of(values: Values) -> Self {
+        let entries = catalogue().iter().filter(|entry| {
+            let needed = Values::of(entry);
+            needed != Values::None && needed <= values
+        });
+        #[expect(
+            clippy::expect_used,
+            reason = "the catalogue is part of the binary, and the tests compile it"
+        )]
+        let scanner = Self::new(entries.collect(), values).expect("the patterns of the catalogue compile");
+        scanner
+    }
+
+    fn new(entries: Vec<&'static Entry>, values: Values) -> Result<Self, Box<dyn std::error::Error>> {
         let mut rules = Vec::new();
         let mut keyed = Vec::new();
         let mut structures = HashMap::new();
@@ -169,8 +210,10 @@ impl Scanner {
                 of_literal.push(what);
             }
         };
-        for label in LABELS.iter().flat_map(|label| forms(label)) {
-            note(&label, Use::Label);
+        if values == Values::All {
+            for label in LABELS.iter().flat_map(|label| forms(label)) {
+                note(&label, Use::Label);
+            }
         }
         for (index, entry) in entries.iter().enumerate() {
             // The words that announce a person are looked up where they stand.
@@ -226,7 +269,7 @@ impl Scanner {
             .build(uses.iter().map(|(literal, _)| literal))?;
         let speaks = uses.iter().map(|(_, uses)| uses.iter().filter_map(Use::speaks).collect()).collect();
         let identifiers = Identifiers::new(&entries);
-        Ok(Self { entries, rules, keyed, structures, literals, uses, speaks, identifiers })
+        Ok(Self { values, entries, rules, keyed, structures, literals, uses, speaks, identifiers })
     }
 
     fn scan(&'static self, text: &str) -> Vec<Found> {
@@ -289,10 +332,12 @@ impl Scanner {
         starts.dedup();
         scan.contexts.sort();
         scan.literals(&starts);
-        scan.words();
-        scan.births();
-        scan.bank_codes();
-        scan.names();
+        if self.values == Values::All {
+            scan.words();
+            scan.births();
+            scan.bank_codes();
+            scan.names();
+        }
         overlap::resolve(scan.found)
     }
 }
@@ -432,8 +477,15 @@ impl Scan<'_> {
         if verified {
             best = best.max(score.verified);
         }
-        if score.context > best && self.contexts.near(index, &range) {
-            best = score.context;
+        if score.context > best {
+            // Whether a secret is one must not depend on words for anything else.
+            let has_context = match entry.category {
+                Category::Secret => self.contexts.has_own(index, &range),
+                _ => self.contexts.near(index, &range),
+            };
+            if has_context {
+                best = score.context;
+            }
         }
         if best > 0.0 {
             self.push_scored(index, range, best, value);

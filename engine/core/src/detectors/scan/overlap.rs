@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use super::Found;
+use super::{Found, Values};
 use crate::text::Readings;
 
 /// How far before a misread finding one that reads it right may start, in bytes.
 const MAX_MISREAD: usize = 1024;
 
-/// Drops every finding that lies inside another of at least its score.
+/// Drops every finding that lies inside another of at least its score; but only a secret hides a secret.
 pub(super) fn resolve(mut found: Vec<Found>) -> Vec<Found> {
     found.sort_by(|a, b| {
         (a.range.start, b.range.end)
@@ -24,6 +24,7 @@ pub(super) fn resolve(mut found: Vec<Found>) -> Vec<Found> {
         open.retain(|at| kept.get(*at).is_some_and(|other| other.range.end > candidate.range.start));
         let covers = |at: &&usize| {
             kept.get(**at)
+                .filter(|other| Values::of(other.entry) <= Values::of(candidate.entry))
                 .is_some_and(|other| other.range.end >= candidate.range.end && other.score >= candidate.score)
         };
         match open.iter().find(covers).copied() {
