@@ -160,6 +160,7 @@ impl Scan<'_> {
             || twin(groups.last(), after)
             || is_amount(self.bytes, range)
             || is_date(groups)
+            || (is_unbroken && is_left_half(self.bytes, range.end))
             || matches!(byte_before(self.bytes, range.start), b'#' | b'@')
         {
             return None;
@@ -329,6 +330,11 @@ fn is_date(groups: &[Group]) -> bool {
     second.separator == third.separator
         && is_joined(second.separator)
         && matches!((length(first), length(second), length(third)), (1..=2, 1..=2, 4) | (4, 1..=2, 1..=2))
+}
+
+/// Whether a colon joins what ends here to letters or digits: an account and its key, not a number.
+fn is_left_half(bytes: &[u8], end: usize) -> bool {
+    byte_at(bytes, end) == b':' && check::is_word(byte_at(bytes, end + 1))
 }
 
 /// Whether all groups are joined alike, but for the area code at the front.
