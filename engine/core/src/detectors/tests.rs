@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use novacrm_crds::compliance_policy::CustomDetector;
 use proptest::prelude::*;
@@ -386,82 +385,6 @@ proptest! {
         let few = DetectorSet::compile(enabled.iter().map(|at| ids[*at]), &[]).unwrap().scan(&text, &key());
         let many = all().scan(&text, &key());
         prop_assert!(few.iter().all(|finding| many.contains(finding)));
-    }
-}
-
-#[test]
-fn hostile_text_costs_no_more_for_each_byte_than_twice_as_much_of_it() {
-    let set = all();
-    let cost = |text: &str| {
-        let text = Readings::new(text);
-        let start = Instant::now();
-        std::hint::black_box(set.scan(&text, &key()));
-        start.elapsed()
-    };
-    for unit in [
-        "ghp_",
-        "sk-",
-        "eyJ",
-        "eyJhbGciOi.",
-        "a@",
-        "@",
-        "@a.",
-        ":",
-        "a:",
-        "1",
-        "1 ",
-        "1.",
-        "12-",
-        "2A",
-        "+",
-        "+3",
-        "+33 6 12 34 56 78 ",
-        "FR76 ",
-        "F R 7 6 ",
-        "://",
-        "a://",
-        "a://b:",
-        "-----BEGIN ",
-        "-----BEGIN PRIVATE KEY-----",
-        "tel 0",
-        "tel (",
-        "telegram:",
-        "aws_secret_access_key = ",
-        "0612345678 ",
-        "4111111111111111 ",
-        "a.b@c.fr ",
-        "１",
-        "\u{301}",
-        "e\u{301}",
-        "\u{200b}",
-        "xoxb-",
-        "xoxb-a-",
-        "https://hooks.slack.com/",
-        "1.1.1.1 ",
-        "::",
-        "1::1 ",
-        "1 2 3 4 5 6 7 8 9 ",
-        "AB-12-",
-        "A1 ",
-        "né le 12/",
-        "né ",
-        "iban bic ",
-        "SIREN 732829320 ",
-        "48.8566, ",
-        "00:1b:",
-        "00-1b-",
-        "tel;nom\n1;2\n",
-        "tel;1;2;",
-        "tel;\n",
-        "(0",
-        "+49 ",
-        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa ",
-    ] {
-        let small = unit.repeat(50_000 / unit.len());
-        let large = unit.repeat(400_000 / unit.len());
-        // Eight times the text; quadratic work would be sixty-four times. The floor takes out noise.
-        let (few, many) = (cost(&small).max(Duration::from_millis(20)), cost(&large));
-        assert!(many < few * 32, "{unit:?}: {few:?} then {many:?}");
     }
 }
 
