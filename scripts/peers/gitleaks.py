@@ -1,34 +1,23 @@
 #!/usr/bin/env python3
-"""Gitleaks as a filter of JSON Lines: {"id","text"} in, {"id","findings"} out. It reads files, so each text becomes one."""
+"""Gitleaks as a filter of JSON Lines: {"id","text"} in, {"id","findings"} out."""
 import json
 import os
 import subprocess
-import sys
 import tempfile
 
+import files
 
-def main():
-    records = [json.loads(line) for line in sys.stdin]
-    found = {str(record["id"]): [] for record in records}
-    with tempfile.TemporaryDirectory() as folder:
-        texts, report = os.path.join(folder, "texts"), os.path.join(folder, "report.json")
-        os.mkdir(texts)
-        for place, record in enumerate(records):
-            with open(os.path.join(texts, f"{place}.txt"), "w", encoding="utf-8") as file:
-                file.write(record["text"])
+
+def scan(folder):
+    with tempfile.TemporaryDirectory() as reports:
+        report = os.path.join(reports, "report.json")
         subprocess.run(
-            [os.environ["GITLEAKS"], "dir", texts, "--no-banner", "--exit-code", "0", "--report-format", "json",
+            [os.environ["GITLEAKS"], "dir", folder, "--no-banner", "--exit-code", "0", "--report-format", "json",
              "--report-path", report, "--log-level", "fatal"], check=True)
         with open(report, encoding="utf-8") as file:
             for finding in json.load(file):
-                record = records[int(os.path.basename(finding["File"]).split(".")[0])]
-                start = record["text"].find(finding["Secret"])
-                if start >= 0:
-                    found[str(record["id"])].append(
-                        {"type": "SECRET_" + finding["RuleID"], "start": start, "end": start + len(finding["Secret"])})
-    for record in records:
-        print(json.dumps({"id": record["id"], "findings": found[str(record["id"])]}))
+                yield finding["File"], finding["RuleID"], finding["Secret"]
 
 
 if __name__ == "__main__":
-    main()
+    files.main(scan)

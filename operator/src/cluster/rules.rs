@@ -12,7 +12,6 @@ use kube::Api;
 use kube::api::PostParams;
 use kube::core::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 use novacrm_crds::CrmTenant;
 use novacrm_engine_core::bundle::{Bundle, Received, RegisteredUse};
 use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
@@ -95,9 +94,9 @@ impl Cluster {
             let made = combine(namespace, policies.clone(), uses).await?;
             // Mostly the rules in force are these, and the watch knows them. Where it is late, it tells of that, and
             // they are looked at again.
-            let floor = floor
-                .max(self.rules_as_watched(namespace, names::BUNDLE_PREVIOUS).as_ref().and_then(highest));
-            let last = self.rules_as_watched(namespace, names::BUNDLE).as_ref().and_then(revision);
+            let watched = |name| self.live_as::<ConfigMap>("ConfigMap", namespace, name);
+            let floor = floor.max(watched(names::BUNDLE_PREVIOUS).as_ref().and_then(highest));
+            let last = watched(names::BUNDLE).as_ref().and_then(revision);
             if let Some(last) = last.filter(|last| made.is(last, floor.unwrap_or_default())) {
                 return Ok(Given { bundle: Some((last.digest, last.sequence)), held_back: None });
             }
@@ -157,13 +156,6 @@ impl Cluster {
             "new rules"
         );
         Ok(given)
-    }
-
-    /// One of the two ConfigMaps as the watch knows it.
-    fn rules_as_watched(&self, namespace: &str, name: &str) -> Option<ConfigMap> {
-        let (resource, index) = self.owned.get("ConfigMap")?;
-        let live = index.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))?;
-        serde_json::to_value(live.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
     }
 
     async fn write_bundles(

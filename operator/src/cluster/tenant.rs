@@ -608,14 +608,11 @@ impl Work<'_> {
     }
 
     pub(super) fn live(&self, kind: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        let (resource, index) = self.cluster.owned.get(kind)?;
-        let reference = ObjectRef::new_with(name, resource.clone()).within(&self.namespace);
-        index.get(&reference)
+        self.cluster.live(kind, &self.namespace, name)
     }
 
     pub(super) fn live_as<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
-        let object = self.live(kind, name)?;
-        serde_json::to_value(object.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
+        self.cluster.live_as(kind, &self.namespace, name)
     }
 
     async fn prune(&self, wanted: &BTreeSet<(String, String)>, optional: &Optional) -> Result<(), Error> {
@@ -727,6 +724,18 @@ pub(super) fn contents(secrets: &[Secret]) -> Secrets {
 }
 
 impl Cluster {
+    /// An object of a kind that we own, as the watch knows it.
+    fn live(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
+        let (resource, index) = self.owned.get(kind)?;
+        index.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))
+    }
+
+    /// The same, as its own type.
+    pub(super) fn live_as<T: DeserializeOwned>(&self, kind: &str, namespace: &str, name: &str) -> Option<T> {
+        let object = self.live(kind, namespace, name)?;
+        serde_json::to_value(object.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
+    }
+
     /// A database server as it was read at a version of its Secret.
     fn known_server(&self, name: &str, version: Option<&str>) -> Option<DatabaseServer> {
         let known = self.known_servers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -283,7 +283,6 @@ impl<'r> Filler<'r> {
                 _ => format!("{number}{extra} {street}, {postcode} {town}"),
             },
             "en" => format!("{number} {street}, {town} {postcode}"),
-            "de" | "nl" | "pl" => format!("{street} {number}, {postcode} {town}"),
             _ => format!("{street} {number}, {postcode} {town}"),
         }
     }

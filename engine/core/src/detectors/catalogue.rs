@@ -36,10 +36,16 @@ impl Catalogue {
 
     /// The detectors an id (`pii.iban`) or a family (`pii.*`) names; none when there is no such.
     pub fn matching(&self, selector: &str) -> impl Iterator<Item = &Entry> {
-        let family = selector.strip_suffix('*').filter(|family| family.ends_with('.'));
-        self.entries.iter().filter(move |entry| match family {
-            Some(family) => entry.id.starts_with(family),
-            None => *entry.id == *selector,
-        })
+        let named = match selector.strip_suffix('*').filter(|family| family.ends_with('.')) {
+            // The ids of a family follow each other.
+            Some(family) => {
+                let start = self.entries.partition_point(|entry| *entry.id < *family);
+                let rest = self.entries.get(start..).unwrap_or_default();
+                let count = rest.partition_point(|entry| entry.id.starts_with(family));
+                rest.get(..count).unwrap_or_default()
+            }
+            None => self.get(selector).map(std::slice::from_ref).unwrap_or_default(),
+        };
+        named.iter()
     }
 }

@@ -67,6 +67,7 @@
 
 mod catalogue;
 mod entry;
+mod letters;
 mod lexical;
 mod pattern;
 mod reference;
@@ -83,6 +84,7 @@ pub use entry::{
 pub(crate) use lexical::Families;
 pub use pattern::{MAX_COMPILED_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, PatternError, compile_pattern};
 pub use reference::reference;
+pub(crate) use set::Wanted;
 pub use set::{DetectorError, DetectorSet};
 
 #[cfg(test)]

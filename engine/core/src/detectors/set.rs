@@ -1,7 +1,7 @@
 //! In: which built-in detectors a bundle asks for and the ones it brings along. Out: a set that scans text.
 
 use std::collections::HashSet;
-use std::ops::Range;
+use std::ops::{BitOr, Range};
 use std::sync::Arc;
 
 use novacrm_crds::compliance_policy::CustomDetector;
@@ -9,7 +9,7 @@ use regex::Regex;
 use thiserror::Error;
 
 use super::pattern::{PatternError, compile_pattern};
-use super::{Families, catalogue, lexical, scan};
+use super::{Entry, Families, catalogue, lexical, scan};
 use crate::text::Readings;
 use crate::{Finding, FingerprintKey};
 
@@ -47,14 +47,37 @@ pub enum DetectorError {
     },
 }
 
+/// What a text is looked through for, so that nothing is looked for that nobody asks for. It decides how much work a
+/// scan is and never what one of the wanted detectors finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Lexical families.
+    families: Families,
+    /// What else is built in.
+    values: scan::Values,
+}
+
+impl Wanted {
+    /// What one built-in detector needs.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self { families: Families::of(&entry.id), values: scan::Values::of(entry) }
+    }
+}
+
+impl BitOr for Wanted {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self { families: self.families | other.families, values: self.values.max(other.values) }
+    }
+}
+
 /// Detectors, compiled: cheap to share, costly to make.
 #[derive(Debug)]
 pub struct DetectorSet {
     built_in: HashSet<Arc<str>>,
-    /// Lexical families of which something is enabled.
-    families: Families,
-    /// What else built in is.
-    values: scan::Values,
+    /// What all of the built-in ones need.
+    wanted: Wanted,
     custom: Vec<Custom>,
 }
 
@@ -76,15 +99,12 @@ impl DetectorSet {
         custom: &[CustomDetector],
     ) -> Result<Self, DetectorError> {
         let mut enabled = HashSet::new();
-        let mut families = Families::default();
-        let mut values = scan::Values::None;
+        let mut wanted = Wanted::default();
         for id in built_in {
             let mut known = false;
             for entry in catalogue().matching(id) {
                 known = true;
-                let family = Families::of(&entry.id);
-                families = families | family;
-                values = values.max(scan::Values::of(entry));
+                wanted = wanted | Wanted::of(entry);
                 enabled.insert(Arc::clone(&entry.id));
             }
             if !known {
@@ -112,12 +132,22 @@ impl DetectorSet {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { built_in: enabled, families, values, custom })
+        Ok(Self { built_in: enabled, wanted, custom })
     }
 
     /// What the detectors of this set find in any reading of a text, by start, then end, then detector.
     #[must_use]
     pub fn scan(&self, readings: &Readings<'_>, key: &FingerprintKey) -> Vec<Finding> {
+        self.scan_for(self.wanted, readings, key)
+    }
+
+    /// As [`scan`](Self::scan), but of the built-in detectors only those are sure to be heard that `wanted` names.
+    pub(crate) fn scan_for(
+        &self,
+        wanted: Wanted,
+        readings: &Readings<'_>,
+        key: &FingerprintKey,
+    ) -> Vec<Finding> {
         let text = readings.primary();
         let finding =
             |id: &Arc<str>, kind: &Arc<str>, range: Range<usize>, score: f64, value: &str| Finding {
@@ -128,16 +158,16 @@ impl DetectorSet {
                 fingerprint: key.fingerprint(kind, value),
             };
         let mut findings = Vec::new();
-        let values = scan::built_in(readings, self.values);
-        for found in values.into_iter().chain(lexical::scan(readings, self.families)) {
+        let values = scan::built_in(readings, wanted.values);
+        for found in values.into_iter().chain(lexical::scan(readings, wanted.families)) {
             let entry = found.entry;
             if self.built_in.contains(&entry.id) {
                 findings.push(finding(&entry.id, &entry.kind, found.range, found.score, &found.value));
             }
         }
         // What normalising leaves as it is hides nothing.
-        if !self.families.is_empty() && text.as_str().len() != text.original().len() {
-            for found in lexical::scan_hidden(text.original(), self.families) {
+        if !wanted.families.is_empty() && text.as_str().len() != text.original().len() {
+            for found in lexical::scan_hidden(text.original(), wanted.families) {
                 let entry = found.entry;
                 if self.built_in.contains(&entry.id) {
                     findings.push(Finding {

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use novacrm_crds::compliance_policy::CustomDetector;
 use proptest::prelude::*;
 
@@ -275,7 +277,8 @@ fn secrets_by_themselves_are_those_among_all() {
     let texts: Vec<String> = examples().map(|example| unmark(&example.text()).0).collect();
     // By themselves, and beside each other.
     let beside = texts.windows(3).map(|three| three.join(" "));
-    for text in texts.iter().cloned().chain(beside) {
+    let encoded = texts.iter().map(|text| format!("a {} b", STANDARD.encode(text)));
+    for text in texts.iter().cloned().chain(beside).chain(encoded) {
         let readings = Readings::new(&text);
         let mut among = all.scan(&readings, &key());
         among.retain(|finding| finding.detector.starts_with("secret."));

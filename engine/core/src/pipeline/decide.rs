@@ -9,7 +9,7 @@ use novacrm_crds::compliance_policy::{ActionType, FailureMode, RequestField, Sur
 use super::{DecidedFinding, Decision, Keys, MatchedRule, Request, Uninspected, WaivedRule, explain};
 use crate::bundle::CompiledBundle;
 use crate::classification::{RegisteredUse, class_of, provisions_of};
-use crate::detectors::{self, Families};
+use crate::detectors::{self, Families, Wanted};
 use crate::policy::compile::{
     BuiltIn, CompiledRule, ContextProperty, ContextTest, DetectorIndex, FindingTest, Group,
 };
@@ -266,27 +266,26 @@ fn looks_at_the_use(rule: &CompiledRule) -> bool {
     rule.groups.iter().any(|group| group.context.iter().any(of_use))
 }
 
-/// Runs the detectors: the built-in ones once and whole but for lexical families that nobody asks for, each policy's
-/// own apart.
+/// Runs the detectors: the built-in ones once, as far as somebody asks for them, each policy's own apart.
 fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) -> Seen {
     let built_in = BuiltIn::get();
     // The score from which somebody cares, per built-in detector; what nobody looks for is not reported.
     let mut wanted: Vec<Option<f64>> = vec![None; built_in.len()];
-    let mut families = Families::default();
+    let mut needed = Wanted::default();
     for (detector, min_score) in policies.iter().flat_map(|policy| &policy.uses) {
         if let DetectorIndex::BuiltIn(place) = detector
             && let Some(least) = wanted.get_mut(*place)
         {
             *least = Some(least.map_or(*min_score, |held| held.min(*min_score)));
-            families = families | built_in.family(*place);
+            needed = needed | built_in.wanted(*place);
         }
     }
     let mut raw: Vec<(Finding, usize, DetectorIndex)> = Vec::new();
     if let Some(Secrets { fingerprint: key, tokens }) = secrets {
         let original = text;
         let text = Readings::new(text);
-        if let Some(set) = built_in.set(families) {
-            for finding in set.scan(&text, key) {
+        if let Some(set) = built_in.set() {
+            for finding in set.scan_for(needed, &text, key) {
                 let Some(place) = built_in.index_of(&finding.detector) else { continue };
                 if wanted.get(place).copied().flatten().is_some_and(|least| finding.score >= least) {
                     raw.push((finding, 0, DetectorIndex::BuiltIn(place)));

@@ -1,9 +1,8 @@
 //! A text and what is known of its use in; findings, score, decision, the text that may leave and why, out.
 //!
 //! One compiled bundle decides a whole request. What a policy decides never depends on the other policies: the
-//! built-in detectors always run as one complete set, lexical families join it where somebody asks for them and take
-//! no part in overlaps, each policy's own detectors run apart, and the effects are joined as a lattice. So one more
-//! policy can only tighten.
+//! built-in detectors are one set, of which each finds the same whatever else is asked for, each policy's own
+//! detectors run apart, and the effects are joined as a lattice. So one more policy can only tighten.
 
 mod decide;
 mod explain;

@@ -15,30 +15,24 @@ use super::lattice::Effect;
 use super::law::{EU_AI_ACT, cite, resolve};
 use super::problem::{PolicyProblem, named, nearest, problem};
 use crate::bundle::{BundledPolicy, PolicyInfo, RuleInfo};
-use crate::detectors::{self, DetectorSet, Families};
+use crate::detectors::{self, DetectorSet, Wanted};
 
 /// All built-in detectors as one set, whatever policies use: overlaps between findings are then settled alike
-/// for every policy, so what one policy sees never depends on another. Lexical families, which take no part in
-/// overlaps, join the set only where somebody asks for them.
+/// for every policy, so what one policy sees never depends on another.
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
     let ids: Vec<&'static str> = detectors::catalogue().iter().map(|entry| entry.id.as_ref()).collect();
-    let families: Vec<Families> = ids.iter().map(|id| Families::of(id)).collect();
-    let set = |wanted: Families| {
-        let of_set = ids.iter().zip(&families).filter(|(_, family)| wanted.holds(**family));
-        DetectorSet::compile(of_set.map(|(id, _)| *id), &[]).ok()
-    };
-    let sets = Families::all_sets().map(set).collect::<Option<Vec<_>>>().unwrap_or_default();
+    let set = DetectorSet::compile(ids.iter().copied(), &[]).ok();
+    let wanted = detectors::catalogue().iter().map(Wanted::of).collect();
     let index = ids.into_iter().enumerate().map(|(index, id)| (id, index)).collect();
-    BuiltIn { sets, families, index }
+    BuiltIn { set, wanted, index }
 });
 
 /// The built-in detectors, compiled.
 pub(crate) struct BuiltIn {
-    /// By the lexical families in it; none if the catalogue does not compile, which its tests rule out: then every
-    /// policy is refused.
-    sets: Vec<DetectorSet>,
-    /// The lexical family of each detector, by place.
-    families: Vec<Families>,
+    /// Absent if the catalogue does not compile, which its tests rule out; then every policy is refused.
+    set: Option<DetectorSet>,
+    /// What each detector needs, by place.
+    wanted: Vec<Wanted>,
     index: HashMap<&'static str, usize>,
 }
 
@@ -47,14 +41,13 @@ impl BuiltIn {
         &BUILT_IN
     }
 
-    /// All detectors but those of lexical families that are not among the wanted.
-    pub(crate) fn set(&self, wanted: Families) -> Option<&DetectorSet> {
-        self.sets.get(wanted.place())
+    pub(crate) fn set(&self) -> Option<&DetectorSet> {
+        self.set.as_ref()
     }
 
-    /// The lexical family of the detector at a place.
-    pub(crate) fn family(&self, place: usize) -> Families {
-        self.families.get(place).copied().unwrap_or_default()
+    /// What the detector at a place needs.
+    pub(crate) fn wanted(&self, place: usize) -> Wanted {
+        self.wanted.get(place).copied().unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -138,7 +131,7 @@ impl CompiledPolicy {
     /// Every problem, with its field path in the policy.
     pub(crate) fn compile(policy: &BundledPolicy) -> Result<Self, Vec<PolicyProblem>> {
         let mut problems = Vec::new();
-        if BuiltIn::get().set(Families::default()).is_none() {
+        if BuiltIn::get().set().is_none() {
             problems.push(problem(
                 "spec.detectors",
                 "the built-in detectors of this build do not compile",

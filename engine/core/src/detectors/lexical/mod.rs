@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::{BitOr, Range};
 use std::sync::LazyLock;
 
-use super::entry::{Alone, Lexicon, Structure};
+use super::entry::{Alone, Lexicon, Structure, Terms};
 use super::scan::Found;
 use super::{Entry, Find, catalogue};
 use crate::Span;
@@ -39,21 +39,6 @@ const HELD: usize = 2048;
 pub(crate) struct Families(u8);
 
 impl Families {
-    /// Every set of families, by place.
-    pub(crate) fn all_sets() -> impl Iterator<Item = Self> {
-        (0..8).map(Self)
-    }
-
-    /// The place of this set among all.
-    pub(crate) fn place(self) -> usize {
-        usize::from(self.0)
-    }
-
-    /// Whether all of another set belong to this one.
-    pub(crate) fn holds(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
     /// The family of a detector, by its id; empty when it is not a lexical one.
     pub(crate) fn of(id: &str) -> Self {
         match id.split_once('.') {
@@ -227,11 +212,7 @@ impl Compiled {
         lexicon: &'static Lexicon,
         known: &mut BTreeMap<Vec<&'static str>, usize>,
     ) -> Result<(), String> {
-        let lists: Lists = lexicon
-            .lists
-            .iter()
-            .map(|(name, words)| (name.clone(), words.values().flatten().cloned().collect()))
-            .collect();
+        let lists = lists_of(lexicon);
         let mut near = |sources: Vec<&'static str>, vocabulary: &mut Vocabulary, sets: &mut Vec<Near>| {
             if let Some(place) = known.get(&sources) {
                 return Ok::<_, String>(*place);
@@ -274,6 +255,12 @@ impl Compiled {
         }
         Ok(())
     }
+}
+
+/// The lists of an entry, of all languages at once.
+fn lists_of(lexicon: &Lexicon) -> Lists {
+    let of_all = |words: &Terms| words.values().flatten().cloned().collect();
+    lexicon.lists.iter().map(|(name, words)| (name.clone(), of_all(words))).collect()
 }
 
 impl Near {
@@ -453,11 +440,7 @@ mod tests {
         let mut seen: HashMap<u64, String> = HashMap::new();
         for entry in catalogue().iter() {
             let Find::Lexicon(lexicon) = &entry.find else { continue };
-            let lists: Lists = lexicon
-                .lists
-                .iter()
-                .map(|(name, words)| (name.clone(), words.values().flatten().cloned().collect()))
-                .collect();
+            let lists = lists_of(lexicon);
             let of_groups = lexicon.terms.iter().map(|group| &group.words);
             let sets = of_groups.chain(lexicon.cues.values()).chain([&lexicon.except]);
             for source in sets.flat_map(|set| set.values().flatten()) {

@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::detectors::letters;
+
 /// A sentence or paragraph ends before the word.
 const BREAK: u8 = 1;
 /// A comma, semicolon, bracket or cell of a table ends before the word.
@@ -241,19 +243,10 @@ impl<'t> Words<'t> {
             // U+0080 to U+00BF are signs, but for two raised letters; U+2000 to U+2FFF are signs as well.
             0xc2 if second != 0xaa && second != 0xba => return None,
             0xe2 => return None,
-            0xc3 => match fold_latin_1(second) {
-                [0, _] => return None,
-                [letter, 0] => hash.push(letter),
-                [first, second] => {
-                    hash.push(first);
-                    hash.push(second);
-                }
-            },
+            // U+00C0 to U+00FF: letters but for × and ÷.
+            0xc3 => hash.push_plain(letters::plain(char::from(0xc0 | (second & 0x3f)))?),
             // Œ and œ.
-            0xc5 if second == 0x92 || second == 0x93 => {
-                hash.push(b'o');
-                hash.push(b'e');
-            }
+            0xc5 if second == 0x92 || second == 0x93 => hash.push_plain(*b"oe"),
             _ => {
                 let length = length_of(lead);
                 for byte in self.bytes.get(self.at..self.at + length).unwrap_or_default() {
@@ -272,29 +265,6 @@ fn length_of(lead: u8) -> usize {
         0xe0.. => 3,
         0xc0.. => 2,
         _ => 1,
-    }
-}
-
-/// The letters without accents of U+00C0 to U+00FF, by the second byte of their UTF-8; zero for × and ÷.
-fn fold_latin_1(second: u8) -> [u8; 2] {
-    // Capitals are 32 before their small letters.
-    let one = |letter: u8| [letter, 0];
-    match second | 0x20 {
-        0xa0..=0xa5 => one(b'a'),
-        0xa6 => [b'a', b'e'],
-        0xa7 => one(b'c'),
-        0xa8..=0xab => one(b'e'),
-        0xac..=0xaf => one(b'i'),
-        0xb0 => one(b'd'),
-        0xb1 => one(b'n'),
-        0xb2..=0xb6 | 0xb8 => one(b'o'),
-        0xb9..=0xbc => one(b'u'),
-        0xbd => one(b'y'),
-        0xbe => [b't', b'h'],
-        // ß stands in the place of the capital of ÿ.
-        0xbf if second == 0x9f => [b's', b's'],
-        0xbf => one(b'y'),
-        _ => one(0),
     }
 }
 
@@ -349,6 +319,13 @@ impl Hash {
     fn push(&mut self, byte: u8) {
         // FNV-1a.
         self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    /// A letter, or two of them.
+    fn push_plain(&mut self, letters: [u8; 2]) {
+        for letter in letters.into_iter().filter(|letter| *letter != 0) {
+            self.push(letter);
+        }
     }
 }
 

@@ -62,11 +62,8 @@ impl Scan<'_> {
     /// Whether what starts at `start` stands before the host of a URL (RFC 3986, section 3.2.1).
     fn is_user_information(&self, start: usize) -> bool {
         // `$` and `{` start the name of a variable that stands in the place of the password.
-        let start = (start.saturating_sub(2)..start)
-            .find(|at| {
-                self.bytes.get(*at..start).is_some_and(|sign| sign.iter().all(|byte| b"$%{".contains(byte)))
-            })
-            .unwrap_or(start);
+        let before = self.bytes.get(..start).unwrap_or_default();
+        let start = start - before.iter().rev().take(2).take_while(|byte| b"$%{".contains(*byte)).count();
         if !matches!(byte_before(self.bytes, start), b':' | b'/') {
             return false;
         }

@@ -36,7 +36,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use super::{Category, Entry, Families, Find, Structure, catalogue};
+use super::{Category, Entry, Find, Structure, catalogue};
 use crate::text::Readings;
 use assignment::Assignment;
 use context::{Contexts, LABELS, Speaks};
@@ -59,8 +59,16 @@ pub(super) struct Found {
     pub(super) is_undone: bool,
 }
 
+impl Found {
+    fn is_secret(&self) -> bool {
+        self.entry.category == Category::Secret
+    }
+}
+
 /// A mark at the start of a value that is not longer than this, in bytes, says little about whose it is.
 const LEAST_MARK: usize = 3;
+/// Most digits of a figure whose digits are counted.
+const MOST_DIGITS: usize = 16;
 /// Shortest name of a column that is made of several words, in bytes.
 const LEAST_NAME: usize = 6;
 
@@ -131,12 +139,12 @@ pub(super) enum Values {
 impl Values {
     /// What a detector needs.
     pub(super) fn of(entry: &Entry) -> Self {
-        if !Families::of(&entry.id).is_empty() {
-            Self::None
-        } else if entry.category == Category::Secret {
-            Self::Secrets
-        } else {
-            Self::All
+        match entry.category {
+            Category::Sensitive | Category::PromptRisk | Category::Tone => Self::None,
+            Category::Secret => Self::Secrets,
+            Category::PersonalData | Category::Financial | Category::Organisation | Category::Network => {
+                Self::All
+            }
         }
     }
 }
@@ -502,6 +510,12 @@ impl Scan<'_> {
     /// Whether a context word of a structure stands near.
     fn has_context(&self, structure: Structure, range: &Range<usize>) -> bool {
         self.scanner.structures.get(&structure).is_some_and(|entry| self.contexts.near(*entry, range))
+    }
+
+    /// How many digits start at a place, counted up to [`MOST_DIGITS`].
+    fn digits_at(&self, at: usize) -> usize {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        rest.iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_digit()).count()
     }
 
     fn slice(&self, range: &Range<usize>) -> &str {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Found, Values};
+use super::Found;
 use crate::text::Readings;
 
 /// How far before a misread finding one that reads it right may start, in bytes.
@@ -24,7 +24,7 @@ pub(super) fn resolve(mut found: Vec<Found>) -> Vec<Found> {
         open.retain(|at| kept.get(*at).is_some_and(|other| other.range.end > candidate.range.start));
         let covers = |at: &&usize| {
             kept.get(**at)
-                .filter(|other| Values::of(other.entry) <= Values::of(candidate.entry))
+                .filter(|other| other.is_secret() || !candidate.is_secret())
                 .is_some_and(|other| other.range.end >= candidate.range.end && other.score >= candidate.score)
         };
         match open.iter().find(covers).copied() {

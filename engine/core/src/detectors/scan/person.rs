@@ -94,6 +94,11 @@ impl Before {
             Self::NoPerson => -40,
         }
     }
+
+    /// Whether it says that a name of a person follows.
+    fn announces(self) -> bool {
+        matches!(self, Self::Title | Self::Key | Self::Label | Self::Named | Self::SignOff)
+    }
 }
 
 impl Scan<'_> {
@@ -132,10 +137,7 @@ impl Scan<'_> {
                 }
             }
         }
-        if let Some(end) = self.reversed(tokens) {
-            return end;
-        }
-        end
+        self.reversed(tokens).unwrap_or(end)
     }
 
     /// The words of a run, each with what is known of it. None when the first word is none of a name.
@@ -298,7 +300,7 @@ impl Scan<'_> {
         if matches!(byte_at(self.bytes, end), b'@' | b'_') {
             return None;
         }
-        let compound = capitals > 1 || part_count(text, at, end) > 1;
+        let compound = capitals > 1 || self.slice(&(at..end)).contains('-');
         Some(Token {
             start: at,
             end,
@@ -393,10 +395,8 @@ impl Scan<'_> {
     /// are words.
     fn word_for_surname(&self, words: &[Token], before: Before) -> Option<usize> {
         let (first, last) = (words.first()?, words.last()?);
-        let announced =
-            matches!(before, Before::Title | Before::Key | Before::Label | Before::Named | Before::SignOff);
         let between = words.get(1..words.len().checked_sub(1)?)?;
-        (announced
+        (before.announces()
             && words.len() > 1
             && first.flags & FIRST != 0
             && between.iter().all(|token| token.shape == Shape::Particle)
@@ -532,10 +532,9 @@ impl Scan<'_> {
     /// What two or three words that end with `word` mean together: `au nom de`, `m'appelle`.
     fn phrase(&self, word: &Range<usize>) -> Role {
         let text = self.text;
-        let mut starts = [word.start; 3];
         let mut at = word.start;
         let mut all = Role::default();
-        for start in starts.iter_mut().skip(1) {
+        for _ in 0..2 {
             if byte_before(self.bytes, at) != b' ' {
                 break;
             }
@@ -543,15 +542,8 @@ impl Scan<'_> {
             if before.is_empty() {
                 break;
             }
-            *start = before.start;
             at = before.start;
-            let mut folded = Folded::default();
-            for part in text.get(at..word.end).unwrap_or_default().split(' ') {
-                if !folded.is_empty() {
-                    folded.push(b' ');
-                }
-                folded.push_word(part);
-            }
+            let folded = Folded::of_words(self.slice(&(at..word.end)).split(' '));
             all = all.or(lexicon::role(folded.as_bytes()));
         }
         all
@@ -781,26 +773,19 @@ impl Scan<'_> {
         }
     }
 
+    /// Notes a name, whose context was read where it stands.
     fn person_found(&mut self, range: Range<usize>, points: i32, before: Before) {
-        let value = plain(self.slice(&range));
-        let told =
-            matches!(before, Before::Title | Before::Key | Before::Label | Before::Named | Before::SignOff);
-        self.told(Structure::Person, range, points >= SURE, told, value);
-    }
-
-    /// Notes a finding whose context was read where it stands.
-    fn told(&mut self, structure: Structure, range: Range<usize>, sure: bool, told: bool, value: String) {
-        let Some(&index) = self.scanner.structures.get(&structure) else { return };
+        let Some(&index) = self.scanner.structures.get(&Structure::Person) else { return };
         let Some(entry) = self.scanner.entries.get(index) else { return };
-        let score = &entry.score;
-        let mut best = score.base;
-        if told {
-            best = best.max(score.context);
+        let mut score = entry.score.base;
+        if before.announces() {
+            score = score.max(entry.score.context);
         }
-        if sure {
-            best = best.max(score.verified);
+        if points >= SURE {
+            score = score.max(entry.score.verified);
         }
-        self.found.push(super::Found { entry, range, score: best, value, is_undone: false });
+        let value = plain(self.slice(&range));
+        self.push_scored(index, range, score, value);
     }
 }
 
@@ -865,7 +850,6 @@ fn name_points(name: &[Token], before: Before) -> Option<i32> {
         let points = match (token.flags & SURNAME != 0, token.flags & WORD != 0, token.flags & FIRST != 0) {
             (true, false, _) => 6,
             (true, true, _) | (false, false, true) => 4,
-            (false, true, true) => 2,
             _ => 2,
         };
         if token.flags & CITY != 0 && token.flags & SURNAME == 0 { points - 3 } else { points }
@@ -919,11 +903,6 @@ fn capitals_fit(part: &Folded, inner_capitals: usize, inner_small: usize) -> boo
                 .any(|prefix| part.as_bytes().starts_with(prefix.as_bytes())))
 }
 
-/// Number of parts that hyphens make.
-fn part_count(text: &str, start: usize, end: usize) -> usize {
-    text.get(start..end).unwrap_or_default().bytes().filter(|byte| *byte == b'-').count() + 1
-}
-
 /// What a compound keeps of the role of its first part: `Saint-Denis` is a place.
 fn keep_saint(role: Role) -> Role {
     if role.is(Role::SAINT) { Role::SAINT.or(Role::ORGANISATION) } else { Role::default() }
@@ -935,14 +914,7 @@ fn is_name(folded: &[u8]) -> bool {
 }
 
 fn fold_phrase(text: &str, range: &Range<usize>) -> Folded {
-    let mut folded = Folded::default();
-    for part in text.get(range.clone()).unwrap_or_default().split([' ', '_', '-']).take(8) {
-        if !folded.is_empty() {
-            folded.push(b' ');
-        }
-        folded.push_word(part);
-    }
-    folded
+    Folded::of_words(text.get(range.clone()).unwrap_or_default().split([' ', '_', '-']).take(8))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

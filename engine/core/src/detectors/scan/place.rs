@@ -89,28 +89,18 @@ impl Scan<'_> {
 
     fn fraction(&self, at: usize) -> Option<Angle> {
         let mut end = at + usize::from(matches!(byte_at(self.bytes, at), b'-' | b'+'));
-        let whole = self.digits_from(end);
+        let whole = self.digits_at(end);
         end += whole;
         if !(1..=3).contains(&whole) || byte_at(self.bytes, end) != b'.' {
             return None;
         }
-        let places = self.digits_from(end + 1);
+        let places = self.digits_at(end + 1);
         end += 1 + places;
         if !(PLACES..=15).contains(&places) || check::is_word(byte_at(self.bytes, end)) {
             return None;
         }
         let degrees = self.slice(&(at..end)).parse().ok()?;
         Some(Angle { degrees, end })
-    }
-
-    fn digits_from(&self, at: usize) -> usize {
-        self.bytes
-            .get(at..)
-            .unwrap_or_default()
-            .iter()
-            .take(16)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
     }
 
     /// Behind a degree sign and the letter of a hemisphere (`O` for west in French), if they follow.
@@ -144,12 +134,12 @@ impl Scan<'_> {
             [(1.0, &["°"][..]), (60.0, &["'", "′", "’"][..]), (3600.0, &["\"", "″", "''", "′′", "”"][..])]
         {
             let from = end + usize::from(unit > 1.0 && byte_at(self.bytes, end) == b' ');
-            let mut stop = from + self.digits_from(from);
+            let mut stop = from + self.digits_at(from);
             if stop == from {
                 break;
             }
             if byte_at(self.bytes, stop) == b'.' {
-                stop += 1 + self.digits_from(stop + 1);
+                stop += 1 + self.digits_at(stop + 1);
             }
             let Some(mark) = marks.iter().find(|mark| self.starts(stop, mark)) else { break };
             let value: f64 = self.slice(&(from..stop)).parse().ok()?;

@@ -43,7 +43,7 @@ const STREET_ENDINGS: [&str; 21] = [
     "straatje",
 ];
 /// Endings that do so only when a postcode and a city follow.
-const WEAK_ENDINGS: [&str; 32] = [
+const WEAK_ENDINGS: [&str; 31] = [
     "ring",
     "pfad",
     "stieg",
@@ -75,7 +75,6 @@ const WEAK_ENDINGS: [&str; 32] = [
     "akker",
     "hoek",
     "erf",
-    "kamp",
 ];
 
 /// Where an address ends, and whether its postcode and city fit.
@@ -254,16 +253,6 @@ impl Scan<'_> {
         end
     }
 
-    fn digits_at(&self, at: usize) -> usize {
-        self.bytes
-            .get(at..)
-            .unwrap_or_default()
-            .iter()
-            .take(8)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
-    }
-
     /// The name of a street behind its type: where it ends, and whether it has a capital.
     fn street_name(&self, at: usize) -> Option<(usize, bool)> {
         let text = self.text;
@@ -345,12 +334,12 @@ impl Scan<'_> {
             if word.is_empty() || !(is_capital(text, place) || matches!(self.slice(&word), "of" | "the")) {
                 break;
             }
-            let folded = fold(text, &word);
-            if count == 0 && ends_street(lexicon::role(folded.as_bytes())) {
+            let of_word = role(text, &word);
+            if count == 0 && ends_street(of_word) {
                 return None;
             }
             end = word.end;
-            if count > 0 && lexicon::role(folded.as_bytes()).is(Role::ROAD) {
+            if count > 0 && of_word.is(Role::ROAD) {
                 road = Some(word.end + usize::from(byte_at(self.bytes, word.end) == b'.' && word.len() <= 4));
             }
             let next = skip_spaces(text, word.end, 1);
@@ -360,7 +349,7 @@ impl Scan<'_> {
             place = next;
         }
         match road {
-            Some(road) => Some(Street { start, end: road.max(end.min(road)), alone: false }),
+            Some(road) => Some(Street { start, end: road, alone: false }),
             // Anything can be a road when a British postcode follows.
             None => self.british_behind(end).then_some(Street { start, end, alone: false }),
         }
@@ -472,9 +461,8 @@ impl Scan<'_> {
         let mut words = 1;
         let mut german = None;
         loop {
-            let folded = fold(text, &place);
+            let of_word = role(text, &place);
             if words > 1 {
-                let of_word = lexicon::role(folded.as_bytes());
                 let slash = byte_before(self.bytes, place.start) == b'/'
                     && byte_before(self.bytes, place.start.saturating_sub(1)).eq_ignore_ascii_case(&b'c');
                 if of_word.is(Role::STREET.or(Role::STREET_WEAK)) {
@@ -490,7 +478,7 @@ impl Scan<'_> {
                 if slash {
                     return Some(Street { start: place.start - 2, end: number_end, alone: true });
                 }
-                if lexicon::role(folded.as_bytes()).is(Role::GERMAN_START) && is_capital(text, place.start) {
+                if of_word.is(Role::GERMAN_START) && is_capital(text, place.start) {
                     german = Some(place.start);
                 }
             } else if byte_before(self.bytes, place.start) == b'/'
@@ -501,7 +489,7 @@ impl Scan<'_> {
             }
             let plain_word = is_capital(text, place.start)
                 || byte_at(self.bytes, place.start).is_ascii_digit()
-                || lexicon::role(folded.as_bytes()).is(Role::STREET_PARTICLE)
+                || of_word.is(Role::STREET_PARTICLE)
                 || (words == 1 && !place.is_empty());
             if !plain_word || words > MAX_STREET_WORDS {
                 break;
@@ -718,7 +706,8 @@ impl Scan<'_> {
                 verified = Some(word.end);
             }
             let small = !is_capital(text, word.start) && byte_at(self.bytes, word.start) != b'\'';
-            let particle = lexicon::role(folded.as_bytes()).is(Role::CITY_PARTICLE);
+            let of_word = lexicon::role(folded.as_bytes());
+            let particle = of_word.is(Role::CITY_PARTICLE);
             let elided =
                 small && self.slice(&word).get(1..2) == Some("'") && is_capital(text, word.start + 2);
             if small && !elided {
@@ -727,8 +716,7 @@ impl Scan<'_> {
                     break;
                 }
             } else if self.digits_at(word.start) > 0
-                || count > 0
-                    && (ends_street(lexicon::role(folded.as_bytes())) || !self.is_of_city(&folded, &word))
+                || count > 0 && (ends_street(of_word) || !self.is_of_city(&folded, &word))
             {
                 break;
             } else {
@@ -861,13 +849,13 @@ impl Scan<'_> {
                 return Some(word.start);
             } else if is_capital(text, word.start) {
                 if of_word.is(Role::LABEL.or(Role::TITLE).or(Role::NAME_KEY).or(Role::GREETING))
-                    || ends_street(lexicon::role(folded.as_bytes()))
+                    || ends_street(of_word)
                 {
                     break;
                 }
                 capitals += 1;
                 start = Some(word.start);
-            } else if !lexicon::role(folded.as_bytes()).is(Role::STREET_PARTICLE) {
+            } else if !of_word.is(Role::STREET_PARTICLE) {
                 break;
             }
             place = word.start;

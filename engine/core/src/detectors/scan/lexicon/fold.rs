@@ -1,5 +1,7 @@
 //! In: a word in Latin script. Out: its letters in lower case without marks, on the stack.
 
+use crate::detectors::letters;
+
 /// Longest folded word, or phrase of a few words, in bytes.
 const CAPACITY: usize = 48;
 
@@ -17,6 +19,18 @@ impl Default for Folded {
 }
 
 impl Folded {
+    /// Words, each folded, with one space between them.
+    pub(in super::super) fn of_words<'w>(words: impl IntoIterator<Item = &'w str>) -> Self {
+        let mut folded = Self::default();
+        for word in words {
+            if !folded.is_empty() {
+                folded.push(b' ');
+            }
+            folded.push_word(word);
+        }
+        folded
+    }
+
     pub(in super::super) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
@@ -53,48 +67,17 @@ impl Folded {
         }
     }
 
-    /// Letters of Latin-1 and Latin Extended-A. Others are kept as a byte that no list has.
+    /// A letter without its marks. Of what has no plain letters a byte stays that no list has.
     fn push_marked(&mut self, c: char) {
-        let plain = match c {
-            'À'..='Å' | 'à'..='å' | 'Ā'..='ą' => b'a',
-            'Ç' | 'ç' | 'Ć'..='č' => b'c',
-            'Ď'..='đ' | 'Ð' | 'ð' => b'd',
-            'È'..='Ë' | 'è'..='ë' | 'Ē'..='ě' => b'e',
-            'Ĝ'..='ģ' => b'g',
-            'Ĥ'..='ħ' => b'h',
-            'Ì'..='Ï' | 'ì'..='ï' | 'Ĩ'..='ı' => b'i',
-            'Ĵ' | 'ĵ' => b'j',
-            'Ķ'..='ĸ' => b'k',
-            'Ĺ'..='ł' => b'l',
-            'Ñ' | 'ñ' | 'Ń'..='ŋ' => b'n',
-            'Ò'..='Ö' | 'Ø' | 'ò'..='ö' | 'ø' | 'Ō'..='ő' => b'o',
-            'Ŕ'..='ř' => b'r',
-            'Ś'..='š' | 'Ș' | 'ș' => b's',
-            'Ţ'..='ŧ' | 'Ț' | 'ț' => b't',
-            'Ù'..='Ü' | 'ù'..='ü' | 'Ũ'..='ų' => b'u',
-            'Ŵ' | 'ŵ' => b'w',
-            'Ý' | 'ý' | 'ÿ' | 'Ŷ'..='Ÿ' => b'y',
-            'Ź'..='ž' => b'z',
-            'Æ' | 'æ' => {
-                self.push(b'a');
-                b'e'
+        match letters::plain(c) {
+            Some([letter, 0]) => self.push(letter),
+            Some([first, second]) => {
+                self.push(first);
+                self.push(second);
             }
-            'Œ' | 'œ' => {
-                self.push(b'o');
-                b'e'
-            }
-            'ß' | 'ẞ' => {
-                self.push(b's');
-                b's'
-            }
-            'Þ' | 'þ' => {
-                self.push(b't');
-                b'h'
-            }
-            'º' | 'ª' => return,
-            _ => b'?',
-        };
-        self.push(plain);
+            None if matches!(c, 'º' | 'ª') => {}
+            None => self.push(b'?'),
+        }
     }
 }
 

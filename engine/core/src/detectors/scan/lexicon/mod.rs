@@ -71,13 +71,7 @@ impl Roles {
 
     /// A word may have several roles.
     fn insert(&mut self, word: &str, role: Role) {
-        let mut folded = Folded::default();
-        for part in word.split_whitespace() {
-            if !folded.is_empty() {
-                folded.push(b' ');
-            }
-            folded.push_word(part);
-        }
+        let folded = Folded::of_words(word.split_whitespace());
         let hash = table::hash(folded.as_bytes());
         let mut at = table::place(hash, SLOTS);
         for _ in 0..SLOTS {
@@ -138,16 +132,7 @@ mod tests {
 
     #[test]
     fn roles_are_found_whatever_the_case_and_the_marks() {
-        let role_of = |text: &str| {
-            let mut folded = Folded::default();
-            for part in text.split(' ') {
-                if !folded.is_empty() {
-                    folded.push(b' ');
-                }
-                folded.push_word(part);
-            }
-            role(folded.as_bytes())
-        };
+        let role_of = |text: &str| role(Folded::of_words(text.split(' ')).as_bytes());
         assert!(role_of("Mme").is(Role::TITLE));
         assert!(role_of("avenue").is(Role::STREET) && !role_of("avenue").is(Role::TITLE));
         assert!(role_of("Sincèrement").is(Role::SIGN_OFF));
