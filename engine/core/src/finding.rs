@@ -25,6 +25,9 @@ pub struct Finding {
     pub kind: Arc<str>,
     /// Where.
     pub span: Span,
+    /// Where it lies in the structure of the text, such as `$.client.iban`; none where the text has none there. Its
+    /// words are of a fixed list, so it holds no value.
+    pub path: Option<Arc<str>>,
     /// How sure the detector is (0 to 1).
     pub score: f64,
     /// The same value has the same fingerprint, under one key.

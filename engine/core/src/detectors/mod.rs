@@ -34,6 +34,10 @@
 //! where a word for a number that is nobody's stands nearer (an order, an article, a parcel, a version), the number is
 //! none of them. In the head of a table a word speaks for its column and for nothing else. A checksum with its own word outweighs a telephone number that only a word speaks for.
 //!
+//! Where the text has a structure (JSON, a table, HTML, lines with keys), the key of a value or the head of its column
+//! speaks for it however far away it stands, when no word near says otherwise; and a finding names the
+//! [path](crate::Finding::path) to it.
+//!
 //! # Overlaps
 //! A finding that lies wholly inside another one of at least the same score is dropped (a SIREN inside a SIRET,
 //! a card number inside an IBAN); of two equal spans the higher score stays, then the lower id. A secret is hidden by
@@ -69,6 +73,7 @@ mod catalogue;
 mod entry;
 mod letters;
 mod lexical;
+mod names;
 mod pattern;
 mod reference;
 mod scan;

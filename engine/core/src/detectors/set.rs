@@ -9,7 +9,7 @@ use regex::Regex;
 use thiserror::Error;
 
 use super::pattern::{PatternError, compile_pattern};
-use super::{Entry, Families, catalogue, lexical, scan};
+use super::{Entry, Families, catalogue, lexical, names, scan};
 use crate::text::Readings;
 use crate::{Finding, FingerprintKey};
 
@@ -153,6 +153,7 @@ impl DetectorSet {
             |id: &Arc<str>, kind: &Arc<str>, range: Range<usize>, score: f64, value: &str| Finding {
                 detector: Arc::clone(id),
                 kind: Arc::clone(kind),
+                path: readings.path(range.start, names::is_known).map(Arc::from),
                 span: text.span(range),
                 score,
                 fingerprint: key.fingerprint(kind, value),
@@ -172,6 +173,7 @@ impl DetectorSet {
                 if self.built_in.contains(&entry.id) {
                     findings.push(Finding {
                         span: found.span,
+                        path: None,
                         ..finding(&entry.id, &entry.kind, 0..0, found.score, &found.value)
                     });
                 }

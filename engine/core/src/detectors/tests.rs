@@ -433,3 +433,79 @@ fn passwords_are_found_in_sentences_and_in_code_and_talk_of_them_is_not() {
         assert_eq!(kinds(text), Vec::<String>::new(), "{text}");
     }
 }
+
+/// The kinds of what is found, with their paths.
+fn paths(text: &str) -> Vec<(String, Option<String>)> {
+    scan(text)
+        .into_iter()
+        .filter(|finding| finding.score >= 0.5)
+        .map(|finding| (finding.kind.to_string(), finding.path.map(|path| path.to_string())))
+        .collect()
+}
+
+#[test]
+fn a_finding_names_the_path_to_it() {
+    for (text, kind, path) in [
+        (r#"{"client": {"email": "a.b@exemple.fr"}}"#, "EMAIL", "$.client.email"),
+        ("id;siren\n7;732829320\n", "SIREN_FR", "row 1, column siren"),
+        ("Subject: x\nTo: Zoé <a.b@exemple.fr>\n\nBonjour", "EMAIL", "header To"),
+        ("<form><input name=\"mail\" value=\"a.b@exemple.fr\"></form>", "EMAIL", "input@value"),
+        ("ts=1 level=info user.email=a.b@exemple.fr", "EMAIL", "key user.email"),
+        // The word is known from the catalogue.
+        ("steuernummer: a.b@exemple.fr", "EMAIL", "key steuernummer"),
+    ] {
+        let found = paths(text);
+        assert!(found.contains(&(kind.to_owned(), Some(path.to_owned()))), "{text}: {found:?}");
+    }
+    assert_eq!(paths("écrire à a.b@exemple.fr"), [("EMAIL".to_owned(), None)]);
+}
+
+#[test]
+fn what_is_encoded_in_a_part_of_an_e_mail_has_the_path_of_the_part() {
+    let text = "Subject: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b1\"\n\n--b1\n\nBonjour\n--b1\n\
+                Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n\
+                Vm90cmUgSUJBTiA6IEZSNzYgMzAwMCA2MDAwIDAxMTIgMzQ1NiA3ODkwIDE4OQ==\n--b1--\n";
+    assert_eq!(paths(text), [("IBAN".to_owned(), Some("part 2".to_owned()))]);
+}
+
+#[test]
+fn the_name_of_a_value_is_context_however_far_it_is() {
+    let filler = r#""un autre texte qui n'annonce rien du tout", "#.repeat(6);
+    for text in [
+        format!(r#"{{"telephones": [{filler}"06.12345678"]}}"#),
+        format!(r#"{{"siren": [{filler}"732829320"]}}"#),
+        format!(r#"{{"siren": {{"value": [{filler}"732829320"]}}}}"#),
+        format!(
+            "<table><tr><th>Nom</th><th>SIREN</th></tr>{}<tr><td>x</td><td>732829320</td></tr></table>",
+            "<tr><td>un nom</td><td>inconnu</td></tr>".repeat(9)
+        ),
+    ] {
+        assert_eq!(paths(&text).len(), 1, "{text}");
+    }
+    for text in [
+        format!(r#"{{"commandes": [{filler}"732829320"]}}"#),
+        format!(r#"{{"siren": {{"commande": [{filler}"732829320"]}}}}"#),
+        format!(r#"{{"siren": {{"autre": [{filler}"732829320"]}}}}"#),
+    ] {
+        assert_eq!(paths(&text), [], "{text}");
+    }
+}
+
+#[test]
+fn structure_around_a_text_never_loses_a_finding() {
+    for (id, text) in values().into_iter().filter(|(_, text)| !text.contains(['"', '\\', '\n', '<', '>'])) {
+        for (before, after) in [
+            ("{\"note\": \"", "\"}"),
+            ("[{\"a\": 1}, {\"b\": [\"", "\"]}]"),
+            ("<p>", "</p>"),
+            ("<table><tr><th>note</th></tr><tr><td>", "</td></tr></table>"),
+            ("Subject: x\n\n", "\n"),
+            ("id,note\n1,\"", "\"\n"),
+            ("| id | note |\n|---|---|\n| 1 | ", " |\n"),
+            ("note: ", "\n"),
+        ] {
+            let text = format!("{before}{text}{after}");
+            assert!(scan(&text).iter().any(|finding| *finding.detector == *id), "{id} in {text}");
+        }
+    }
+}

@@ -19,6 +19,7 @@
 //! What has more than one reading (an escape sequence, base64, spelled digits …) is not touched there; [`Readings`]
 //! adds what it may read as.
 
+mod document;
 mod fold;
 mod layers;
 mod readings;
@@ -32,6 +33,7 @@ use unicode_normalization::char::canonical_combining_class;
 use crate::Span;
 use fold::Fold;
 
+pub(crate) use document::words;
 pub use readings::{Reading, Readings, Sighting};
 
 /// Combining marks that are normalised with their base character; the limit is that of the Stream-Safe Text

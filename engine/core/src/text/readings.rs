@@ -18,7 +18,9 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use super::document::Document;
 use super::layers::{self, Layer, Place, Places};
 use super::{Change, NormalizedText, normalize, original_end, original_start};
 
@@ -42,6 +44,8 @@ pub struct Readings<'t> {
     further: Vec<Reading>,
     /// Escape sequences in the primary reading, in order: bytes that mean something only together.
     sequences: Vec<Range<usize>>,
+    /// The structure of the primary reading, once something asks for it.
+    document: OnceLock<Document>,
 }
 
 /// A window of a text in which one layer more was undone.
@@ -101,7 +105,24 @@ impl<'t> Readings<'t> {
             }
         }
         sequences.sort_by_key(|sequence| sequence.start);
-        Self { primary, further, sequences }
+        Self { primary, further, sequences, document: OnceLock::new() }
+    }
+
+    /// The path to what starts at a byte of the primary reading, where that is JSON, a table, an e-mail, HTML or lines
+    /// with keys: `$.client.iban`, `row 3, column tel`. A name stands in it only when each of its words is one that
+    /// names usually have or that is known; so it never holds a value.
+    #[must_use]
+    pub fn path(&self, at: usize, is_known: impl Fn(&str) -> bool) -> Option<String> {
+        self.document().path(self.primary.as_str(), at, is_known)
+    }
+
+    /// Where the names stand that the structure gives to a value, nearest first: its key or the head of its column.
+    pub fn names(&self, value: &Range<usize>) -> impl Iterator<Item = &Range<usize>> {
+        self.document().names(value)
+    }
+
+    fn document(&self) -> &Document {
+        self.document.get_or_init(|| Document::read(self.primary.as_str()))
     }
 
     /// Whether a range of the primary reading starts or ends within an escape sequence, so that it is misread there.

@@ -1,7 +1,8 @@
 //! In: where context words stand. Out: whether one stands near a value, and how near.
 //!
 //! A word counts when it ends at most 64 bytes before the value, or starts at most 24 behind it in the same clause.
-//! In the head of a [table](super::table) it speaks for its column and nothing else.
+//! In the head of a [table](super::table) it speaks for its column and nothing else. As a name in the structure of the
+//! text (a key of JSON, the head of a column of HTML) it speaks for its values, however far behind they stand.
 //! It does not count when it announces something else: another value stands between it and this one, or a nearer
 //! word says what this one is (a [label](LABELS): an order, an article, a version).
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 
 use super::table::Table;
 use super::{byte_at, byte_before};
+use crate::text::Readings;
 
 /// How far before a value a context word counts, in bytes.
 const BEFORE: usize = 64;
@@ -25,6 +27,9 @@ const VALUE: usize = 6;
 
 /// What joins the last two of a list.
 const AND: [&str; 14] = ["et", "ou", "and", "or", "und", "oder", "y", "o", "e", "en", "of", "i", "lub", "og"];
+
+/// Names that leave it to the name above to say what a value is.
+const GENERAL: [&[u8]; 8] = [b"value", b"valeur", b"number", b"numero", b"content", b"text", b"val", b"wert"];
 
 /// Words for numbers that are nobody's: when one stands nearer to a value than its context word, it counts instead.
 pub(super) const LABELS: &[&str] = &[
@@ -225,11 +230,13 @@ pub(super) struct Contexts<'s> {
     bytes: &'s [u8],
     words: Vec<(Range<usize>, &'s [Speaks])>,
     tables: Vec<Table<'s>>,
+    /// The text with its structure; none where the text is part of another.
+    structure: Option<&'s Readings<'s>>,
 }
 
 impl<'s> Contexts<'s> {
-    pub(super) fn new(text: &'s str) -> Self {
-        Self { bytes: text.as_bytes(), words: Vec::new(), tables: Vec::new() }
+    pub(super) fn new(text: &'s str, structure: Option<&'s Readings<'s>>) -> Self {
+        Self { bytes: text.as_bytes(), words: Vec::new(), tables: Vec::new(), structure }
     }
 
     pub(super) fn push(&mut self, word: Range<usize>, speaks: &'s [Speaks]) {
@@ -323,7 +330,38 @@ impl<'s> Contexts<'s> {
                 }
             }
         }
-        nearest.filter(|nearest| *nearest <= label)
+        match nearest {
+            Some(nearest) => (nearest <= label).then_some(nearest),
+            None => (label == usize::MAX && table.is_none() && self.is_named(entry, value)).then_some(COLUMN),
+        }
+    }
+
+    /// Whether the structure of the text gives a value a name that speaks for the entry. The nearest name that
+    /// says anything decides.
+    fn is_named(&self, entry: usize, value: &Range<usize>) -> bool {
+        let Some(readings) = self.structure else { return false };
+        // Where nothing speaks for the entry, nothing need be read.
+        if self.words.is_empty() {
+            return false;
+        }
+        for name in readings.names(value) {
+            let first = self.words.partition_point(|(word, _)| word.start < name.start);
+            let of_name = self.words.get(first..).unwrap_or_default();
+            let mut speaks = of_name
+                .iter()
+                .take_while(|(word, _)| word.start < name.end)
+                .filter(|(word, _)| word.end <= name.end)
+                .flat_map(|(_, speaks)| *speaks)
+                .peekable();
+            if speaks.peek().is_some() {
+                return speaks.any(|speaks| *speaks == Speaks::For(entry));
+            }
+            let of_name = self.bytes.get(name.clone()).unwrap_or_default();
+            if !GENERAL.iter().any(|general| of_name.eq_ignore_ascii_case(general)) {
+                return false;
+            }
+        }
+        false
     }
 
     /// Whether the word nearest before a value labels it as a number that is nobody's.

@@ -159,10 +159,10 @@ pub(super) fn built_in(readings: &Readings<'_>, values: Values) -> Vec<Found> {
         Values::Secrets => &*SECRETS,
         Values::All => &*ALL,
     };
-    let primary = scanner.scan(readings.primary().as_str());
+    let primary = scanner.scan(readings.primary().as_str(), Some(readings));
     let (mut undone, mut opaque) = (Vec::new(), Vec::new());
     for reading in readings.further() {
-        for found in scanner.scan(reading.as_str()) {
+        for found in scanner.scan(reading.as_str(), None) {
             if found.score < reading.least_score()
                 || (!reading.keeps_words() && is_told_by_words(found.entry))
             {
@@ -280,12 +280,13 @@ impl Scanner {
         Ok(Self { values, entries, rules, keyed, structures, literals, uses, speaks, identifiers })
     }
 
-    fn scan(&'static self, text: &str) -> Vec<Found> {
+    /// `structure` is the text with its structure, where it is whole.
+    fn scan(&'static self, text: &str, structure: Option<&Readings<'_>>) -> Vec<Found> {
         let mut scan = Scan {
             scanner: self,
             text,
             bytes: text.as_bytes(),
-            contexts: Contexts::new(text),
+            contexts: Contexts::new(text, structure),
             found: Vec::new(),
             groups: Vec::new(),
             phone_end: 0,
