@@ -230,6 +230,10 @@ pub struct FindingView {
     pub start: usize,
     /// One past the last code point.
     pub end: usize,
+    /// Where it lies in the structure of the text, such as `$.client.iban` or `row 3, column tel`, in the answer to the
+    /// request that made the assessment; a kept one has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// How sure the detector is (0 to 1).
     pub score: f64,
     /// What happened to it.
@@ -260,6 +264,7 @@ impl From<Assessment> for AssessmentView {
                     detector: finding.detector,
                     start: finding.start,
                     end: finding.end,
+                    path: finding.path,
                     score: finding.score,
                     action: finding.action,
                 })

@@ -26,7 +26,7 @@ pub struct Assessment {
     pub owner_id: Uuid,
     /// When.
     pub created_at: OffsetDateTime,
-    /// What the engine answered. As stored it has no `output`, no tokens and no fingerprints.
+    /// What the engine answered. As stored it has no `output`, no tokens, no fingerprints and no paths.
     pub verdict: wire::AnalyzeResponse,
 }
 
@@ -133,6 +133,7 @@ async fn assess(
     assessment.verdict.tokens.clear();
     for finding in &mut assessment.verdict.findings {
         finding.fingerprint.clear();
+        finding.path = None;
     }
     services.assessments.insert(&assessment, &once).await?;
     Ok(reply)

@@ -21,6 +21,7 @@ async fn a_verdict_is_kept_on_the_timeline_without_any_text(pool: PgPool) {
     let verdict = made.json();
     assert_eq!((&verdict["action"], &verdict["output"]), (&json!("redact"), &json!("[IBAN] (26)")));
     assert!(verdict["findings"][0].get("fingerprint").is_none());
+    assert_eq!(verdict["findings"][0]["path"], "$.client.iban");
     let waived = &verdict["waived"][0];
     assert_eq!((&waived["rule"]["id"], &waived["exception"]), (&json!("bic"), &json!("archive")));
     let replay = ask().header("idempotency-key", "a").send(&api).await.ok(201);
@@ -35,6 +36,7 @@ async fn a_verdict_is_kept_on_the_timeline_without_any_text(pool: PgPool) {
 
     let read = call("GET", &format!("/assessments/{}", made.id())).by(&sales).send(&api).await.ok(200).json();
     assert_eq!(read["output"], Value::Null);
+    assert!(read["findings"][0].get("path").is_none(), "what is kept does not say how the text was built");
     assert_eq!(read["audit_record_id"], verdict["audit_record_id"]);
     let note = json!({"contact_id": contact, "kind": "note", "direction": "internal", "subject": "Avant",
                       "occurred_at": "2026-01-01T00:00:00Z"});

@@ -333,6 +333,7 @@ pub fn verdict(record_id: Uuid, text: &str) -> AnalyzeResponse {
         "record_id": record_id, "decided_at": "2026-01-02T03:04:05Z", "action": "redact",
         "risk": {"score": 60, "level": "high"},
         "findings": [{"type": "IBAN", "detector": "pii.iban", "start": 0, "end": length, "score": 0.99,
+                      "path": "$.client.iban",
                       "action": "redact", "fingerprint": "00112233445566778899aabbccddeeff"}],
         "output": format!("[IBAN] ({length})"),
         "rules": [{"policy": {"namespace": "acme", "name": "donnees", "version": "1.0.0"}, "id": "iban",

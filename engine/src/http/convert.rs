@@ -131,6 +131,7 @@ pub(super) fn finding(decided: &pipeline::DecidedFinding) -> wire::Finding {
         detector: found.detector.to_string(),
         start: found.span.start,
         end: found.span.end,
+        path: found.path.as_deref().map(str::to_owned),
         score: found.score,
         action: action(decided.action),
         form: decided.form.map(form),

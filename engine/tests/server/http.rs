@@ -37,6 +37,18 @@ async fn a_decision_is_durable_before_it_is_answered(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "MIGRATIONS")]
+async fn a_finding_names_its_path_and_the_record_does_not(pool: PgPool) {
+    let tenant = Tenant::new(pool);
+    let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;
+    let text = json!({"client": [{"note": canary()}]}).to_string();
+    let (_, answer) = engine.analyze(&json!({"text": text})).await;
+    assert_eq!(answer["findings"][0]["path"], "$.client[0].note", "{answer}");
+    let body: Vec<u8> =
+        sqlx::query_scalar("SELECT body FROM audit_record").fetch_one(&tenant.pool).await.unwrap();
+    assert!(!String::from_utf8(body).unwrap().contains("$.client"));
+}
+
+#[sqlx::test(migrator = "MIGRATIONS")]
 async fn people_are_recorded_as_commitments_whose_salts_are_kept_apart(pool: PgPool) {
     let tenant = Tenant::new(pool);
     let engine = tenant.ready_engine(&bundle(1, "redact", "1.0.0")).await;

@@ -443,6 +443,10 @@ pub struct Finding {
     pub start: usize,
     /// One past the last code point.
     pub end: usize,
+    /// Where it lies in the structure of the text, where that is JSON, a table, an e-mail, HTML or lines with keys:
+    /// `$.client.iban`, `row 3, column tel`. It is made of words of a fixed list and holds no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// How sure the detector is (0 to 1).
     pub score: f64,
     /// What happened to it.

@@ -181,6 +181,7 @@ function Findings({ prompt, findings }: { prompt: string; findings: Finding[] })
             <Number value={index + 1} />
             <span className="font-medium">{findingName(finding.type)}</span>
             <ActionBadge action={finding.action} />
+            {finding.path && <code className="break-all text-ink-soft">{finding.path}</code>}
             <span className="text-ink-faint">
               {t('verdict.confidence', { percent: formatPercent(finding.score, language) })}
             </span>

@@ -97,6 +97,8 @@ export interface Finding {
   detector: string;
   start: number;
   end: number;
+  /** Where it lies in the structure of the text, such as `$.client.iban`, in the reply that made the assessment. */
+  path?: string;
   score: number;
   action: Action;
 }
