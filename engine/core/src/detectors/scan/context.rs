@@ -239,6 +239,11 @@ impl<'s> Contexts<'s> {
         Self { bytes: text.as_bytes(), words: Vec::new(), tables: Vec::new(), structure }
     }
 
+    /// The text.
+    pub(super) fn bytes(&self) -> &'s [u8] {
+        self.bytes
+    }
+
     pub(super) fn push(&mut self, word: Range<usize>, speaks: &'s [Speaks]) {
         self.words.push((word, speaks));
     }

@@ -30,11 +30,13 @@ mod shape;
 mod table;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::Anchored;
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::nfa::contiguous::NFA;
 
 use super::{Category, Entry, Find, Structure, catalogue};
 use crate::text::Readings;
@@ -81,7 +83,7 @@ enum Form {
     Weak,
 }
 
-/// What a literal is looked for for.
+/// What starts where a literal stands.
 enum Use {
     /// A pattern is tried where it stands.
     Anchor(usize),
@@ -93,20 +95,14 @@ enum Use {
     Noun,
     /// A structure starts with it.
     Start(Structure),
-    /// It makes findings near it likelier, for the entry of this index.
-    Context(usize),
-    /// A number behind it is nobody's.
-    Label,
 }
 
-impl Use {
-    fn speaks(&self) -> Option<Speaks> {
-        match self {
-            Self::Context(entry) => Some(Speaks::For(*entry)),
-            Self::Label => Some(Speaks::Label),
-            _ => None,
-        }
-    }
+/// What a literal is looked for for.
+#[derive(Default)]
+struct Literal {
+    uses: Vec<Use>,
+    /// Whom it speaks for as a context word.
+    speaks: Vec<Speaks>,
 }
 
 /// The catalogue, compiled.
@@ -116,11 +112,11 @@ struct Scanner {
     rules: Vec<Rule>,
     keyed: Vec<KeyedRule>,
     structures: HashMap<Structure, usize>,
-    literals: AhoCorasick,
-    /// By pattern of `literals`: the literal itself and what it is for.
-    uses: Vec<(String, Vec<Use>)>,
-    /// By pattern of `literals`: whom it speaks for as a context word.
-    speaks: Vec<Vec<Speaks>>,
+    /// Of all literals. As a DFA it takes 17 MB and as long to build as all the rest, and is no faster.
+    automaton: NFA,
+    start: StateID,
+    /// By pattern of the automaton.
+    literals: Vec<Literal>,
     identifiers: Identifiers,
 }
 
@@ -207,20 +203,10 @@ impl Scanner {
         let mut rules = Vec::new();
         let mut keyed = Vec::new();
         let mut structures = HashMap::new();
-        let mut uses: Vec<(String, Vec<Use>)> = Vec::new();
-        let mut places: HashMap<String, usize> = HashMap::new();
-        let mut note = |literal: &str, what: Use| {
-            let place = *places.entry(literal.to_ascii_lowercase()).or_insert_with(|| {
-                uses.push((literal.to_ascii_lowercase(), Vec::new()));
-                uses.len() - 1
-            });
-            if let Some((_, of_literal)) = uses.get_mut(place) {
-                of_literal.push(what);
-            }
-        };
+        let mut literals: BTreeMap<String, Literal> = BTreeMap::new();
         if values == Values::All {
             for label in LABELS.iter().flat_map(|label| forms(label)) {
-                note(&label, Use::Label);
+                literals.entry(label).or_default().speaks.push(Speaks::Label);
             }
         }
         for (index, entry) in entries.iter().enumerate() {
@@ -228,8 +214,11 @@ impl Scanner {
             let words = entry.context.values().flatten();
             let noted = !matches!(entry.find, Find::Structure(Structure::Person));
             for word in words.filter(|_| noted).flat_map(|word| forms(word)) {
-                note(&word, Use::Context(index));
+                literals.entry(word).or_default().speaks.push(Speaks::For(index));
             }
+            let mut note = |literal: &str, what: Use| {
+                literals.entry(literal.to_ascii_lowercase()).or_default().uses.push(what);
+            };
             match &entry.find {
                 Find::Structure(structure) => {
                     structures.insert(*structure, index);
@@ -271,13 +260,11 @@ impl Scanner {
                 Find::Lexicon(_) => {}
             }
         }
-        let literals = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(uses.iter().map(|(literal, _)| literal))?;
-        let speaks = uses.iter().map(|(_, uses)| uses.iter().filter_map(Use::speaks).collect()).collect();
+        let automaton = NFA::builder().ascii_case_insensitive(true).build(literals.keys())?;
+        let start = automaton.start_state(Anchored::No)?;
+        let literals = literals.into_values().collect();
         let identifiers = Identifiers::new(&entries);
-        Ok(Self { values, entries, rules, keyed, structures, literals, uses, speaks, identifiers })
+        Ok(Self { values, entries, rules, keyed, structures, automaton, start, literals, identifiers })
     }
 
     /// `structure` is the text with its structure, where it is whole.
@@ -298,40 +285,16 @@ impl Scanner {
             columns: Columns::default(),
         };
         let mut starts = Vec::new();
-        for literal in self.literals.find_overlapping_iter(text) {
-            let range = literal.range();
-            let pattern = literal.pattern().as_usize();
-            let (Some((_, uses)), Some(speaks)) = (self.uses.get(pattern), self.speaks.get(pattern)) else {
-                continue;
-            };
-            if !speaks.is_empty() && context::is_word(scan.bytes, &range) {
-                scan.contexts.push(range.clone(), speaks);
-            }
-            for of_literal in uses {
-                match of_literal {
-                    Use::Context(_) | Use::Label => {}
-                    // Most literals stand inside of words: what cannot start there is not even noted.
-                    Use::Anchor(rule) => {
-                        if self
-                            .rules
-                            .get(*rule)
-                            .is_some_and(|rule| rule.may_start_at(scan.bytes, range.start))
-                        {
-                            starts.push((range.start, Start::Rule(*rule, range.end)));
-                        }
-                    }
-                    Use::Name(rule) if keyed::is_name(scan.bytes, &range) => {
-                        starts.push((range.start, Start::Name(*rule, range.end)));
-                    }
-                    Use::Vendor if keyed::is_name(scan.bytes, &range) => {
-                        starts.push((range.start, Start::Vendor(range.end)));
-                    }
-                    Use::Noun if keyed::is_noun_end(scan.bytes, &range) => {
-                        starts.push((range.start, Start::Noun(range.end)));
-                    }
-                    Use::Name(_) | Use::Vendor | Use::Noun => {}
-                    Use::Start(structure) => {
-                        starts.push((range.start, Start::Structure(*structure, range.end)));
+        let mut state = self.start;
+        for (last, &byte) in scan.bytes.iter().enumerate() {
+            state = self.automaton.next_state(Anchored::No, state, byte);
+            if self.automaton.is_special(state) && self.automaton.is_match(state) {
+                for index in 0..self.automaton.match_len(state) {
+                    let pattern = self.automaton.match_pattern(state, index);
+                    let end = last + 1;
+                    let range = end - self.automaton.pattern_len(pattern)..end;
+                    if let Some(literal) = self.literals.get(pattern.as_usize()) {
+                        self.literal(literal, range, &mut scan.contexts, &mut starts);
                     }
                 }
             }
@@ -348,6 +311,37 @@ impl Scanner {
             scan.names();
         }
         overlap::resolve(scan.found)
+    }
+
+    /// Notes a literal that stands in a text: as a context word, and as what may start there. Most literals stand
+    /// inside of words: what cannot start there is not even noted.
+    fn literal<'s>(
+        &'s self,
+        literal: &'s Literal,
+        range: Range<usize>,
+        contexts: &mut Contexts<'s>,
+        starts: &mut Vec<(usize, Start)>,
+    ) {
+        let bytes = contexts.bytes();
+        for of_literal in &literal.uses {
+            let end = range.end;
+            let start = match of_literal {
+                Use::Anchor(rule)
+                    if self.rules.get(*rule).is_some_and(|rule| rule.may_start_at(bytes, range.start)) =>
+                {
+                    Start::Rule(*rule, end)
+                }
+                Use::Name(rule) if keyed::is_name(bytes, &range) => Start::Name(*rule, end),
+                Use::Vendor if keyed::is_name(bytes, &range) => Start::Vendor(end),
+                Use::Noun if keyed::is_noun_end(bytes, &range) => Start::Noun(end),
+                Use::Start(structure) => Start::Structure(*structure, end),
+                Use::Anchor(_) | Use::Name(_) | Use::Vendor | Use::Noun => continue,
+            };
+            starts.push((range.start, start));
+        }
+        if !literal.speaks.is_empty() && context::is_word(bytes, &range) {
+            contexts.push(range, &literal.speaks);
+        }
     }
 }
 

@@ -506,20 +506,23 @@ fn contains_any(value: &str, parts: &[&str]) -> bool {
         .any(|part| bytes.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes())))
 }
 
-/// Whether a value counts up, or runs along a keyboard, for eight characters.
+/// Whether a value counts up or down, or runs along a keyboard, for eight characters: its letters or its digits, with
+/// others between them or without (`aB1cD2eF3gH4`).
 pub(super) fn is_sequence(value: &str) -> bool {
     const ROWS: [&str; 6] = [
-        "abcdefghijklmnopqrstuvwxyz",
-        "01234567890",
+        "abcdefghijklmnopqrstuvwxyzabcdefgh",
+        "zyxwvutsrqponmlkjihgfedcba",
+        "12345678901234567890",
         "qwertyuiop",
         "azertyuiop",
         "asdfghjkl",
-        "zyxwvutsrqponmlkjihgfedcba",
     ];
-    let lower = value.to_ascii_lowercase();
-    ROWS.iter().any(|row| {
-        row.as_bytes().windows(8).any(|part| lower.as_bytes().windows(8).any(|window| window == part))
-    })
+    let has_run = |of_class: fn(&u8) -> bool| {
+        let lower: Vec<u8> = value.bytes().filter(of_class).map(|byte| byte.to_ascii_lowercase()).collect();
+        ROWS.iter()
+            .any(|row| row.as_bytes().windows(8).any(|part| lower.windows(8).any(|window| window == part)))
+    };
+    has_run(u8::is_ascii_alphabetic) || has_run(u8::is_ascii_digit)
 }
 
 /// Whether a value has the form of something else: a UUID, or hexadecimal digits of the length of a digest.
@@ -733,7 +736,10 @@ mod tests {
         ] {
             assert!(is_stand_in(value), "{value}");
         }
-        assert!(is_sequence("x12345678") && is_sequence("Abcdefghij") && !is_sequence("1357924680"));
+        for value in ["x12345678", "Abcdefghij", "aB1cD2eF3gH4iJ5", "a1b2c3d4e5f6g7h8", "7890123456"] {
+            assert!(is_sequence(value), "{value}");
+        }
+        assert!(!is_sequence("1357924680") && !is_sequence("q7xk2m9vwp4tz8rb"));
         assert!(
             is_identifier("550e8400-e29b-41d4-a716-446655440000") && !is_identifier("550e8400-e29b-41d4")
         );
