@@ -105,9 +105,16 @@ fn text(path: &Path) -> Result<Zeroizing<String>, KeyError> {
 }
 
 fn symmetric(dir: &Path, name: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-    let path = dir.join(name);
-    let encoded = text(&path)?;
+    read_symmetric(&dir.join(name))
+}
+
+/// Reads a symmetric key.
+///
+/// # Errors
+/// When the file is missing or does not hold 32 bytes in base64.
+pub fn read_symmetric(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let encoded = text(path)?;
     let decoded = BASE64_STANDARD.decode(encoded.trim()).map(Zeroizing::new).ok();
     let key = decoded.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
-    key.map(Zeroizing::new).ok_or(KeyError::Symmetric(path))
+    key.map(Zeroizing::new).ok_or_else(|| KeyError::Symmetric(path.to_owned()))
 }

@@ -4,7 +4,9 @@
 //! carried out.
 
 mod audit;
+mod files;
 mod policy;
+mod scan;
 mod serve;
 
 use std::io::Write;
@@ -33,6 +35,8 @@ enum Command {
     Audit(audit::Command),
     /// Check and test policies, as admission and the engines do
     Policy(policy::PolicyArgs),
+    /// Find personal data and secrets in files, folders, a git history or standard input
+    Scan(Box<scan::ScanArgs>),
     /// Write a completion script for a shell to standard output
     #[command(
         after_help = "Example:\n  novacrm-engine completions bash > /etc/bash_completion.d/novacrm-engine"
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
             &mut std::io::stdout().lock(),
             &mut std::io::stderr().lock(),
         ),
+        Command::Scan(arguments) => scan::run(&arguments),
         Command::Completions { shell } => completions(shell),
     };
     outcome.unwrap_or_else(|error| {

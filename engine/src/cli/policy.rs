@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -15,6 +15,8 @@ use novacrm_engine_core::policy::{self, CheckedPolicy, Manifest, PolicyProblem, 
 use novacrm_service::effort::Effort;
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
+
+use super::files::{ReadError, files, read};
 
 /// How long before its end an exception is warned of.
 const ENDS_SOON: Duration = Duration::days(7);
@@ -69,10 +71,8 @@ enum Output {
 /// Why the command could not do its work.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{} cannot be read", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("the folder {} holds no .yaml, .yml or .json file", .0.display())]
-    Empty(PathBuf),
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("the result cannot be written")]
     Write(#[from] io::Error),
     #[error("the result cannot be written")]
@@ -342,61 +342,6 @@ fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)?;
     Ok(())
-}
-
-/// The files named, and those in the folders named, without hidden ones, in a fixed order.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = Vec::new();
-    for path in paths {
-        let metadata =
-            std::fs::metadata(path).map_err(|source| Failure::Read { path: path.clone(), source })?;
-        if metadata.is_dir() {
-            let before = files.len();
-            search(path, &mut files)?;
-            if files.len() == before {
-                return Err(Failure::Empty(path.clone()));
-            }
-        } else {
-            files.push(path.clone());
-        }
-    }
-    Ok(files)
-}
-
-/// Searches a folder. Links to folders are not followed, so the search always ends.
-fn search(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let failed = |source| Failure::Read { path: folder.to_owned(), source };
-    let mut entries: Vec<std::fs::DirEntry> =
-        std::fs::read_dir(folder).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if entry.file_type().map_err(failed)?.is_dir() {
-            search(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|ending| ending == "yaml" || ending == "yml" || ending == "json")
-        {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// A file's text; what is no text is a problem of the file.
-fn read(path: &Path) -> Result<Result<String, PolicyProblem>, Failure> {
-    let bytes = std::fs::read(path).map_err(|source| Failure::Read { path: path.to_owned(), source })?;
-    Ok(String::from_utf8(bytes).map_err(|error| PolicyProblem {
-        path: String::new(),
-        message: format!("byte {} is not UTF-8", error.utf8_error().valid_up_to() + 1),
-        hint: "Save the file as UTF-8.".to_owned(),
-        file: Some(path.display().to_string()),
-        line: None,
-        column: None,
-    }))
 }
 
 #[cfg(test)]
