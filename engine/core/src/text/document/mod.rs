@@ -202,8 +202,9 @@ impl Document {
         path
     }
 
-    /// Adds a step below another.
+    /// Adds a step below another. An empty name announces nothing.
     fn node(&mut self, parent: Option<usize>, step: Step, name: Option<Range<usize>>) -> usize {
+        let name = name.filter(|name| !name.is_empty());
         let depth = parent.and_then(|parent| self.nodes.get(parent)).map_or(0, |parent| parent.depth) + 1;
         if (depth > MAX_DEPTH || self.nodes.len() >= MAX_NODES)
             && let Some(parent) = parent

@@ -93,6 +93,9 @@ fn names_that_announce_are_the_nearest_ones() {
         ("<label>IBAN</label> <input value=\"V1\">", "V1", vec!["value", "IBAN"]),
         ("client:\n  iban:\n    - V1\n", "V1", vec![]),
         ("level=info iban=V1", "V1", vec!["iban"]),
+        // What is empty says nothing, and takes nobody's place.
+        (r#"{"tel": {"": {"": {"": "V1"}}}}"#, "V1", vec!["tel"]),
+        ("<p =\"V1\">", "V1", vec![]),
         // A sentence may go on to something else.
         ("note: il a appelé au V1 hier", "V1", vec![]),
     ] {
