@@ -271,10 +271,16 @@ fn unquote(quoted: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges of lines")]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
-    fn parsed(patch: &str) -> Vec<(String, Option<String>, u64, String, Vec<std::ops::Range<u64>>)> {
+    /// Path, commit, first line, text, and which lines count.
+    type Told = (String, Option<String>, u64, String, Vec<Range<u64>>);
+
+    fn parsed(patch: &str) -> Vec<Told> {
         let mut windows = Vec::new();
         let mut tell = |event| {
             if let Event::Window(window) = event {
