@@ -171,7 +171,9 @@ pub enum Surface {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DetectorUse {
-    /// Identifier in the detector catalogue, such as `pii.iban`, or a whole family: `pii.*`, `secret.*`.
+    /// Identifier in the detector catalogue, such as `pii.iban`, or a whole family: `pii.*`, `secret.*`. What a
+    /// recogniser outside of the engine finds is `external.<recogniser>.<type>`, `external.<recogniser>.*` or
+    /// `external.*`.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9]+([.-][a-z0-9]+)*(\.\*)?$"))]
     pub id: String,
     /// Findings below this score do not count for this policy (0 to 1).
@@ -526,6 +528,32 @@ pub struct Given {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub role: Option<String>,
+    /// What recognisers outside of the engine are supposed to see; in tests none is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("default" = []))]
+    pub external_findings: Vec<GivenFinding>,
+}
+
+/// A finding that a test supposes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GivenFinding {
+    /// The detector, such as `external.presidio.person`.
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^external\.[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*$")
+    )]
+    pub detector: String,
+    /// The words it sees: where they stand first in the text.
+    #[schemars(length(min = 1, max = 256))]
+    pub value: String,
+    /// How sure it is (0 to 1).
+    #[serde(default = "default_given_score")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub score: f64,
+}
+
+fn default_given_score() -> f64 {
+    0.85
 }
 
 /// A use of AI as a test supposes it to be registered.

@@ -75,6 +75,9 @@ pub struct CrmTenantSpec {
     /// The AI compliance engine.
     #[serde(default)]
     pub engine: Workload,
+    /// A recogniser outside of the engine, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recogniser: Option<Recogniser>,
     /// The register of AI uses. The legal class belongs to a registered use; a prompt never changes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
@@ -102,6 +105,128 @@ impl Locale {
         match self {
             Self::Fr => "fr",
             Self::En => "en",
+        }
+    }
+}
+
+/// A service that says what it sees in texts, where a policy uses `external.*`. It is sent those texts as they are, so
+/// it must be one that may read them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(self.api == 'chat') == has(self.model)", "model must be set exactly when api is chat"))]
+pub struct Recogniser {
+    /// Where texts are posted, with the path: `http://presidio-analyzer.nlp:3000/analyze`.
+    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s@]+$"))]
+    pub url: String,
+    /// What it speaks.
+    #[serde(default)]
+    pub api: RecogniserApi,
+    /// Its name in detectors: `external.<name>.<type>`.
+    #[serde(default = "default_recogniser_name")]
+    #[schemars(length(min = 1, max = 48), regex(pattern = r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    pub name: String,
+    /// The model that a chat endpoint is to use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub model: Option<String>,
+    /// A token that it asks for (`Authorization: Bearer`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_secret_ref: Option<SecretKeyReference>,
+    /// Types that are taken, as it calls them, or as `THEIRS=OURS`; others are left out.
+    #[serde(default = "default_recogniser_types")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(
+            length(min = 1, max = 97),
+            regex(pattern = r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*(=[A-Z][A-Z0-9]*(_[A-Z0-9]+)*)?$")
+        )
+    )]
+    pub types: Vec<String>,
+    /// Languages that it knows; for a text of somebody with another one the first is named.
+    #[serde(default = "default_recogniser_languages")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 2)))]
+    pub languages: Vec<String>,
+    /// How long a call may take, waiting for its turn included, in milliseconds.
+    #[serde(default = "default_recogniser_time_out")]
+    #[schemars(range(min = 1, max = 5000))]
+    pub timeout_milliseconds: u32,
+    /// Longest text that is sent, in bytes.
+    #[serde(default = "default_recogniser_max_bytes")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_bytes: u32,
+    /// Calls at a time, of each engine pod.
+    #[serde(default = "default_recogniser_max_calls")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub max_calls: u32,
+    /// What happens when it is not heard.
+    #[serde(default)]
+    pub failure_mode: RecogniserFailureMode,
+}
+
+fn default_recogniser_name() -> String {
+    "presidio".to_owned()
+}
+
+fn default_recogniser_types() -> Vec<String> {
+    ["PERSON", "LOCATION", "ORGANIZATION", "NRP"].map(str::to_owned).into()
+}
+
+fn default_recogniser_languages() -> Vec<String> {
+    ["fr", "en"].map(str::to_owned).into()
+}
+
+fn default_recogniser_time_out() -> u32 {
+    1000
+}
+
+fn default_recogniser_max_bytes() -> u32 {
+    65_536
+}
+
+fn default_recogniser_max_calls() -> u32 {
+    8
+}
+
+/// What a recogniser speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RecogniserApi {
+    /// `{text, language}` in, `[{entity_type, start, end, score}]` out, as Microsoft Presidio's analyzer does.
+    #[default]
+    Presidio,
+    /// Chat completions in the manner of OpenAI, whose message is such a list.
+    Chat,
+}
+
+impl RecogniserApi {
+    /// As the schema writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Presidio => "presidio",
+            Self::Chat => "chat",
+        }
+    }
+}
+
+/// What happens when a recogniser is not heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RecogniserFailureMode {
+    /// The request is refused; nothing is decided.
+    #[default]
+    Closed,
+    /// The engine decides by its own detectors, and says so in its answer and its record.
+    Open,
+}
+
+impl RecogniserFailureMode {
+    /// As the schema writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
         }
     }
 }

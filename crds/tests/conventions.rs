@@ -88,7 +88,8 @@ fn durations_are_whole_numbers_with_their_unit_in_the_name() {
             ["timeout", "interval", "duration", "staleness", "period", "ttl", "delay", "retention"]
                 .iter()
                 .any(|word| lower.contains(word));
-        let has_unit = ["Seconds", "Minutes", "Hours", "Days"].iter().any(|unit| name.ends_with(unit));
+        let has_unit =
+            ["Milliseconds", "Seconds", "Minutes", "Hours", "Days"].iter().any(|unit| name.ends_with(unit));
         if is_duration && field["type"] != "object" && !(has_unit && field["type"] == "integer") {
             wrong.push(format!("{kind} {path}"));
         }

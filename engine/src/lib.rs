@@ -9,4 +9,5 @@ pub mod cli;
 pub mod http;
 pub mod keys;
 pub mod metrics;
+pub mod recogniser;
 pub mod server;

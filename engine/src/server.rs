@@ -20,6 +20,7 @@ use crate::bundle::{Bundles, ConfigMaps, Files};
 use crate::http::{self, Engine};
 use crate::keys::{KeyError, Keys};
 use crate::metrics::{AUDIT, AuditObserver, BUNDLE, Metrics};
+use crate::recogniser::{self, Recogniser, RecogniserError};
 
 /// How long the inspection of one text may take.
 pub const BUDGET: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ pub struct Settings {
     pub database: Database,
     /// How long the inspection of one text may take.
     pub budget: Duration,
+    /// The recogniser outside of the engine, where there is one.
+    pub recogniser: Option<recogniser::Settings>,
 }
 
 /// Where the rules come from.
@@ -63,6 +66,9 @@ pub enum ServeError {
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The recogniser outside of the engine.
+    #[error(transparent)]
+    Recogniser(#[from] RecogniserError),
     /// A socket.
     #[error("a listening socket failed: {0}")]
     Socket(#[from] std::io::Error),
@@ -80,6 +86,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let mut registry = Registry::default();
     let depth = Gauge::default();
     let metrics = Metrics::new(&mut registry, depth.clone());
+
+    let recogniser =
+        settings.recogniser.map(|settings| Recogniser::new(settings, &mut registry)).transpose()?;
 
     let observer = AuditObserver { metrics: metrics.clone(), readiness: readiness.clone() };
     let (appender, writer) = Appender::start(settings.database.clone(), depth, observer);
@@ -105,6 +114,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         reader: settings.database.reader(),
         keys,
         metrics,
+        recogniser,
         inspections: Arc::new(Semaphore::new(inspections())),
         budget: settings.budget,
     };

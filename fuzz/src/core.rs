@@ -174,6 +174,7 @@ static BUNDLE: LazyLock<CompiledBundle> = LazyLock::new(|| {
 fn asked(text: &str, surface: Surface) -> Request<'_> {
     Request {
         text,
+        external: &[],
         surface,
         use_case: None,
         purpose: None,

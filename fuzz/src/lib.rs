@@ -5,12 +5,14 @@
 
 mod core;
 mod domain;
+mod recogniser;
 mod record;
 mod scan;
 mod wire;
 
 pub use core::{bundle, detectors, document, pipeline, policy, readings, restore, stream, text, transform};
 pub use domain::domain;
+pub use recogniser::recogniser;
 pub use record::record;
 pub use scan::{scan_patch, scan_text};
 pub use wire::wire;

@@ -571,6 +571,49 @@ fn existing_databases_are_used_by_reference_only() {
     assert!(network_policy(&resources, "novacrm-api")["egress"].to_string().contains("6432"));
 }
 
+#[test]
+fn a_recogniser_is_told_to_the_engine_alone_and_its_key_by_reference() {
+    let engine = |recogniser: &str| {
+        let recogniser = format!("  locale: fr\n  recogniser: {recogniser}");
+        let tenant = tenant_with(&[("  locale: fr", &recogniser)]);
+        let resources = build_all(&tenant, &Settings::default(), &Surroundings::default());
+        let deployment = |name: &str| {
+            let found = resources.deployments.iter().find(|one| one.metadata.name.as_deref() == Some(name));
+            serde_json::to_value(found.unwrap()).unwrap()["spec"]["template"]["spec"]["containers"][0]["env"]
+                .clone()
+        };
+        assert!(!deployment("novacrm-api").to_string().contains("RECOGNISER"));
+        let env: BTreeMap<String, Value> = deployment("novacrm-engine")
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (one["name"].as_str().unwrap().to_owned(), one.clone()))
+            .collect();
+        (env, network_policy(&resources, "novacrm-engine")["egress"].to_string(), secret_names(&tenant))
+    };
+    let (env, egress, secrets) = engine(
+        "{url: 'https://nlp.example:8443/v1/chat', api: chat, model: small, types: [PERSON, GPE=LOCATION], \
+         keySecretRef: {name: nlp, key: token}, failureMode: open}",
+    );
+    let value = |name: &str| env[&format!("NOVACRM_RECOGNISER_{name}")]["value"].as_str().unwrap().to_owned();
+    assert_eq!(value("URL"), "https://nlp.example:8443/v1/chat");
+    assert_eq!(
+        (value("API"), value("MODEL"), value("TYPES")),
+        ("chat".into(), "small".into(), "PERSON,GPE=LOCATION".into())
+    );
+    assert_eq!((value("TIME_OUT_MS"), value("FAILURE_MODE")), ("1000".into(), "open".into()));
+    assert_eq!(
+        env["NOVACRM_RECOGNISER_KEY"]["valueFrom"]["secretKeyRef"],
+        json!({"name": "nlp", "key": "token"})
+    );
+    assert!(egress.contains("8443") && secrets.contains(&"nlp".to_owned()));
+    let (env, egress, _) = engine("{url: 'http://presidio.nlp:3000/analyze'}");
+    assert!(!env.contains_key("NOVACRM_RECOGNISER_KEY") && !env.contains_key("NOVACRM_RECOGNISER_MODEL"));
+    assert!(egress.contains("3000"), "{egress}");
+    let without = build_all(&tenant_with(&[]), &Settings::default(), &Surroundings::default());
+    assert!(!serde_json::to_string(&without.deployments).unwrap().contains("RECOGNISER"));
+}
+
 fn network_policy(resources: &Resources, name: &str) -> Value {
     let found =
         resources.network_policies.iter().find(|policy| policy.metadata.name.as_deref() == Some(name));
@@ -735,6 +778,13 @@ fn what_cannot_be_meant_is_refused_with_its_path_and_a_way_out() {
             with("finalDump: {claimName: Dumps}"),
             None,
             "spec.finalDump.claimName",
+        ),
+        (
+            "a recogniser's address that is none",
+            locale,
+            with("recogniser: {url: 'http://:3000'}"),
+            None,
+            "spec.recogniser.url",
         ),
         (
             "another member of the union",

@@ -114,6 +114,7 @@ impl Tenant {
             rules: Rules::ConfigMaps(Box::new(maps), Some(Files::new(self.mounted.path(), None))),
             database: Database::new(&url, Durability::Volatile).unwrap(),
             budget: server::BUDGET,
+            recogniser: None,
         };
         let task = tokio::spawn(server::run(settings, stop.clone()));
         let peer =

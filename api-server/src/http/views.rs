@@ -198,6 +198,8 @@ pub struct AssessmentView {
     pub explanation: wire::Bilingual,
     /// Why the text could not be inspected, when it could not.
     pub uninspected: Option<wire::Uninspected>,
+    /// Why the external recogniser that the rules look to was not heard, when it was not.
+    pub unheard: Option<wire::Unheard>,
     /// The rules in force when it was decided.
     pub bundle: wire::BundleReference,
     /// Identifier of the engine's audit record.
@@ -273,6 +275,7 @@ impl From<Assessment> for AssessmentView {
             waived: verdict.waived,
             explanation: verdict.explanation,
             uninspected: verdict.uninspected,
+            unheard: verdict.unheard,
             bundle: verdict.bundle,
             audit_record_id: verdict.record_id,
             output: verdict.output,

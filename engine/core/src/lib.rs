@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod classification;
 pub mod detectors;
+mod external;
 mod finding;
 pub mod pipeline;
 pub mod policy;
@@ -14,4 +15,5 @@ pub mod risk;
 pub mod text;
 pub mod transform;
 
+pub use external::{ExternalDetector, ExternalError, ExternalFinding};
 pub use finding::{Finding, Fingerprint, FingerprintKey, Span};

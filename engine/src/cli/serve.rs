@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use novacrm_service::{serve, shutdown, telemetry};
+use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::audit::{Database, Durability};
 use crate::bundle::{self, ConfigMaps, Files};
+use crate::recogniser::{self, Api, FailureMode};
 use crate::server::{self, Rules, Settings};
 
 #[derive(Debug, Args)]
@@ -42,9 +45,80 @@ pub(super) struct Arguments {
     /// Folder with the bundle before
     #[arg(long, env = "NOVACRM_BUNDLE_PREVIOUS_DIR")]
     bundle_previous_dir: Option<PathBuf>,
+    #[command(flatten)]
+    recogniser: RecogniserArguments,
     // From the environment only: it holds a password, and arguments are visible to others.
     #[arg(skip = std::env::var("NOVACRM_AUDIT_DATABASE_URL").unwrap_or_default())]
     audit_database_url: String,
+}
+
+/// An external recogniser; none is asked without an address.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "External recogniser")]
+struct RecogniserArguments {
+    /// Where texts are posted that policies use `external.*` on, such as http://presidio:3000/analyze
+    #[arg(long, env = "NOVACRM_RECOGNISER_URL", value_name = "URL")]
+    recogniser_url: Option<reqwest::Url>,
+    /// What it speaks
+    #[arg(long, env = "NOVACRM_RECOGNISER_API", value_enum, default_value = "presidio")]
+    recogniser_api: Api,
+    /// Its name in detectors: external.NAME.TYPE
+    #[arg(long, env = "NOVACRM_RECOGNISER_NAME", value_name = "NAME", default_value = "presidio")]
+    recogniser_name: String,
+    /// The model that a chat endpoint is to use
+    #[arg(long, env = "NOVACRM_RECOGNISER_MODEL", value_name = "MODEL", default_value = "")]
+    recogniser_model: String,
+    /// Types that are taken, as it calls them or THEIRS=OURS; others are counted and left out
+    #[arg(
+        long,
+        env = "NOVACRM_RECOGNISER_TYPES",
+        value_name = "TYPE,…",
+        value_delimiter = ',',
+        default_value = "PERSON,LOCATION,ORGANIZATION,NRP"
+    )]
+    recogniser_types: Vec<String>,
+    /// Languages that it knows
+    #[arg(
+        long,
+        env = "NOVACRM_RECOGNISER_LANGUAGES",
+        value_name = "TAG,…",
+        value_delimiter = ',',
+        default_value = "fr,en"
+    )]
+    recogniser_languages: Vec<String>,
+    /// How long a call may take, waiting for its turn included, in milliseconds
+    #[arg(long, env = "NOVACRM_RECOGNISER_TIME_OUT_MS", value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=5_000))]
+    recogniser_time_out_ms: u64,
+    /// Longest text that is sent, in bytes
+    #[arg(long, env = "NOVACRM_RECOGNISER_MAX_BYTES", value_name = "BYTES", default_value_t = 64 << 10)]
+    recogniser_max_bytes: usize,
+    /// Calls at a time
+    #[arg(long, env = "NOVACRM_RECOGNISER_MAX_CALLS", value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    recogniser_max_calls: u16,
+    /// What happens when it is not heard
+    #[arg(long, env = "NOVACRM_RECOGNISER_FAILURE_MODE", value_enum, default_value = "closed")]
+    recogniser_failure_mode: FailureMode,
+    // From the environment only, as above.
+    #[arg(skip = std::env::var("NOVACRM_RECOGNISER_KEY").ok().filter(|key| !key.is_empty()).map(Zeroizing::new))]
+    recogniser_key: Option<Zeroizing<String>>,
+}
+
+impl RecogniserArguments {
+    fn settings(self) -> Option<recogniser::Settings> {
+        Some(recogniser::Settings {
+            url: self.recogniser_url?,
+            api: self.recogniser_api,
+            name: self.recogniser_name,
+            model: self.recogniser_model,
+            key: self.recogniser_key,
+            types: self.recogniser_types,
+            languages: self.recogniser_languages,
+            time_out: Duration::from_millis(self.recogniser_time_out_ms),
+            max_bytes: self.recogniser_max_bytes,
+            max_calls: self.recogniser_max_calls.into(),
+            failure_mode: self.recogniser_failure_mode,
+        })
+    }
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -73,6 +147,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         rules,
         database: Database::new(&arguments.audit_database_url, Durability::Required)?,
         budget: server::BUDGET,
+        recogniser: arguments.recogniser.settings(),
     };
     server::run(settings, stop).await?;
     Ok(ExitCode::SUCCESS)

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use novacrm_engine_core::ExternalFinding;
 use novacrm_engine_core::pipeline::{self, Decision};
 use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, MAX_TEXT_BYTES, is_name};
 use novacrm_service::problem::{Json, Problem, ProblemBody, Text};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Decider, Engine, audit_unavailable, convert, record};
+use super::{Decider, Engine, audit_unavailable, convert, external, record};
 use crate::audit::append::{Appended, NewRecord, NewReply};
 use crate::audit::read::{Kept, kept_reply};
 use crate::audit::reply::KEPT;
@@ -26,10 +27,10 @@ const MAX_REFERENCE: usize = 256;
     (status = 400, description = "Not JSON, or not UTF-8", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Only the tenant's API may ask", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`bundle_behind`, `request_id_reused` or `request_id_spent`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 413, description = "The body is longer than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 413, description = "The body is longer than 8 MiB; or `recogniser_too_large`: the text than an external recogniser that must be heard may be sent", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "A field is unknown or not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`audit_unavailable` or `no_bundle`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`audit_unavailable`, `no_bundle` or `recogniser_unavailable`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn analyze(
     _: Decider,
@@ -48,10 +49,11 @@ pub(super) async fn analyze(
     // A text that belongs to no document is one of its own.
     let document: Arc<str> = request.document.clone().unwrap_or_else(|| id.to_string()).into();
     let request = Arc::new(request);
+    let heard = external::hear(&engine, &in_force, &request, &request.text).await?;
     let started = Instant::now();
     // One moment for the decision, its answer and its record: none shows an exception that had ended by then.
     let decided_at = OffsetDateTime::now_utc();
-    let decision = decide(&engine, &in_force, &request, &document, decided_at).await;
+    let decision = decide(&engine, &in_force, &request, heard.findings, &document, decided_at).await;
     let took = started.elapsed();
 
     let head = record::Head {
@@ -64,9 +66,9 @@ pub(super) async fn analyze(
         bundle: &in_force.bundle,
         key: &engine.keys.commitment,
     };
-    let (entry, salts) = record::of(head, &decision, &decision.findings, None);
+    let (entry, salts) = record::of(head, &decision, &decision.findings, heard.unheard, None);
     let encoded = entry.encode().map_err(internal)?;
-    let response = convert::response(id, decided_at, decision, &document, &in_force.bundle);
+    let response = convert::response(id, decided_at, decision, heard.unheard, &document, &in_force.bundle);
     let reply = match request.request_id {
         None => None,
         Some(request_id) => {
@@ -94,11 +96,12 @@ async fn decide(
     engine: &Engine,
     in_force: &Arc<InForce>,
     request: &Arc<AnalyzeRequest>,
+    external: Vec<ExternalFinding>,
     document: &Arc<str>,
     now: OffsetDateTime,
 ) -> Decision {
     let uninspected =
-        |why| pipeline::uninspected(&in_force.bundle, &convert::request(request, document, now), why);
+        |why| pipeline::uninspected(&in_force.bundle, &convert::request(request, &[], document, now), why);
     if request.text.len() > MAX_TEXT_BYTES {
         return uninspected(pipeline::Uninspected::TooLarge);
     }
@@ -110,7 +113,7 @@ async fn decide(
         let inspection = tokio::task::spawn_blocking(move || {
             // An inspection that overruns its time keeps its place, so that many of them cannot pile up.
             let _permit = permit;
-            let asked = convert::request(&request, &document, now);
+            let asked = convert::request(&request, &external, &document, now);
             if stale {
                 pipeline::analyze_stale(&in_force.bundle, &asked, &keys.decision)
             } else {

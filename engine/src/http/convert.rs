@@ -6,7 +6,7 @@ use novacrm_engine_core::bundle::{CompiledBundle, RegisteredUse};
 use novacrm_engine_core::policy::law::{Citation, cite};
 use novacrm_engine_core::policy::{CompiledPolicy, ExceptionInfo};
 use novacrm_engine_core::transform::{ListedToken, Restored};
-use novacrm_engine_core::{pipeline, risk};
+use novacrm_engine_core::{ExternalFinding, pipeline, risk};
 use novacrm_engine_wire as wire;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -14,16 +14,14 @@ use uuid::Uuid;
 /// `document` is what the request calls it, or a name of its own for this text.
 pub(super) fn request<'r>(
     request: &'r wire::AnalyzeRequest,
+    external: &'r [ExternalFinding],
     document: &'r str,
     now: OffsetDateTime,
 ) -> pipeline::Request<'r> {
     pipeline::Request {
         text: &request.text,
-        surface: match request.surface {
-            wire::Surface::PromptInput => policy::Surface::PromptInput,
-            wire::Surface::PromptOutput => policy::Surface::PromptOutput,
-            wire::Surface::CrmNote => policy::Surface::CrmNote,
-        },
+        external,
+        surface: surface(request.surface),
         use_case: request.use_case.as_deref(),
         purpose: request.purpose.as_deref(),
         role: request.actor.as_ref().map(|actor| actor.role.as_str()),
@@ -36,10 +34,19 @@ pub(super) fn request<'r>(
     }
 }
 
+pub(super) fn surface(surface: wire::Surface) -> policy::Surface {
+    match surface {
+        wire::Surface::PromptInput => policy::Surface::PromptInput,
+        wire::Surface::PromptOutput => policy::Surface::PromptOutput,
+        wire::Surface::CrmNote => policy::Surface::CrmNote,
+    }
+}
+
 pub(super) fn response(
     record_id: Uuid,
     decided_at: OffsetDateTime,
     decision: pipeline::Decision,
+    unheard: Option<wire::Unheard>,
     document: &str,
     bundle: &CompiledBundle,
 ) -> wire::AnalyzeResponse {
@@ -60,6 +67,7 @@ pub(super) fn response(
         explanation: bilingual(&decision.explanation),
         use_case: decision.use_case.as_deref().map(use_case),
         uninspected: decision.uninspected.map(uninspected),
+        unheard,
         bundle: bundle_reference(bundle),
     }
 }

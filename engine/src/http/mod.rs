@@ -6,6 +6,7 @@ mod analyze;
 mod bundle;
 mod convert;
 mod events;
+mod external;
 mod record;
 mod restore;
 mod stream;
@@ -31,6 +32,7 @@ use crate::audit::append::Appender;
 use crate::bundle::{Bundles, InForce};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::recogniser::Recogniser;
 
 /// Longest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -52,6 +54,8 @@ pub struct Engine {
     pub keys: Arc<Keys>,
     /// What is counted.
     pub metrics: Metrics,
+    /// The recogniser outside of the engine, where there is one.
+    pub recogniser: Option<Recogniser>,
     /// How many texts may be inspected at a time.
     pub inspections: Arc<Semaphore>,
     /// How long the inspection of one text may take, waiting for its turn included.

@@ -11,7 +11,7 @@ use novacrm_engine_core::record::entry::{
     SCHEMA, WaivedFacts,
 };
 use novacrm_engine_core::transform::Restored;
-use novacrm_engine_wire::AnalyzeRequest;
+use novacrm_engine_wire::{AnalyzeRequest, Unheard};
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,6 +40,7 @@ pub(super) fn of(
     head: Head<'_>,
     decision: &Decision,
     findings: &[DecidedFinding],
+    unheard: Option<Unheard>,
     restored: Option<&Restored>,
 ) -> (Record, Salts) {
     let mut finding_counts = BTreeMap::<String, u64>::new();
@@ -53,6 +54,7 @@ pub(super) fn of(
         risk_level: name(&convert::risk_level(decision.risk.level)),
         use_case_class: decision.use_case.as_ref().map(|registered| name(&convert::class(registered.class))),
         uninspected: decision.uninspected.map(|why| name(&convert::uninspected(why))),
+        unheard: unheard.map(|why| name(&why)),
         finding_counts,
         findings: findings.iter().map(finding).collect(),
         rules: decision.matched.iter().map(rule).collect(),

@@ -13,12 +13,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
+use novacrm_engine_core::ExternalFinding;
 use novacrm_engine_core::pipeline::stream::{Inspected, Part, Stream};
 use novacrm_engine_core::pipeline::{Decision, Uninspected};
 use novacrm_engine_core::record::entry::PartFacts;
 use novacrm_engine_core::transform::{Restored, Restorer};
 use novacrm_engine_wire::{
-    AnalyzeRequest, MAX_LINE_BYTES, MAX_TEXT_BYTES, StreamLine, StreamPart, StreamPiece, StreamStart,
+    AnalyzeRequest, MAX_LINE_BYTES, MAX_TEXT_BYTES, StreamLine, StreamPart, StreamPiece, StreamStart, Unheard,
 };
 use novacrm_service::problem::{Asked, Problem, ProblemBody, Text, parse};
 use time::OffsetDateTime;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 
 use super::analyze::{internal, not_behind, validate};
 use super::restore::validate_listed;
-use super::{Decider, Engine, MAX_BODY_BYTES, audit_unavailable, convert, record};
+use super::{Decider, Engine, MAX_BODY_BYTES, audit_unavailable, convert, external, record};
 use crate::audit::append::NewRecord;
 use crate::bundle::InForce;
 
@@ -233,13 +234,15 @@ impl Deciding {
         failure: Option<Uninspected>,
         out: &mpsc::Sender<Bytes>,
     ) -> Result<bool, Problem> {
+        let heard =
+            external::hear(&self.engine, &self.in_force, &self.request, self.text.arrived().text()).await?;
         let started = Instant::now();
         let now = OffsetDateTime::now_utc();
         let stale = self.engine.bundles.is_stale(&self.in_force).then_some(Uninspected::StaleBundle);
-        let part = match self.inspect(is_last, failure.or(stale), now).await {
+        let part = match self.inspect(heard.findings, is_last, failure.or(stale), now).await {
             Some(inspected) => self.text.release(inspected, is_last),
             None => {
-                let asked = convert::request(&self.request, &self.document, now);
+                let asked = convert::request(&self.request, &[], &self.document, now);
                 self.text.give_up(&self.in_force.bundle, &asked, Uninspected::TimeOut, is_last)
             }
         };
@@ -274,7 +277,7 @@ impl Deciding {
         // The last record of a refusal tells what stopped the text, which lies in what did not leave.
         let end = if is_over { decision.findings.len() } else { findings.end };
         let of_part = decision.findings.get(findings.start..end).unwrap_or_default();
-        let (entry, salts) = record::of(head, &decision, of_part, restored.as_ref());
+        let (entry, salts) = record::of(head, &decision, of_part, heard.unheard, restored.as_ref());
         let encoded = entry.encode().map_err(internal)?;
         let appended = self.engine.appender.append(NewRecord { id, encoded, salts, reply: None }).await;
         appended.map_err(|error| audit_unavailable(&error))?;
@@ -303,20 +306,21 @@ impl Deciding {
             }
         }
         if is_over {
-            let end = self.end(id, now, decision);
+            let end = self.end(id, now, decision, heard.unheard);
             let _ = send(out, &end).await;
         }
         Ok(is_over)
     }
 
-    fn end(&self, id: Uuid, now: OffsetDateTime, decision: Decision) -> StreamLine {
-        let answer = convert::response(id, now, decision, &self.document, &self.in_force.bundle);
+    fn end(&self, id: Uuid, now: OffsetDateTime, decision: Decision, unheard: Option<Unheard>) -> StreamLine {
+        let answer = convert::response(id, now, decision, unheard, &self.document, &self.in_force.bundle);
         StreamLine::End(Box::new(answer))
     }
 
     /// Inspects what has come, off the async threads and within the time budget.
     async fn inspect(
         &self,
+        external: Vec<ExternalFinding>,
         is_last: bool,
         failure: Option<Uninspected>,
         now: OffsetDateTime,
@@ -329,7 +333,7 @@ impl Deciding {
             let inspection = tokio::task::spawn_blocking(move || {
                 // An inspection that overruns its time keeps its place, so that many of them cannot pile up.
                 let _permit = permit;
-                let asked = convert::request(&request, &document, now);
+                let asked = convert::request(&request, &external, &document, now);
                 arrived.inspect(&in_force.bundle, &asked, &keys.decision, is_last, failure)
             });
             inspection.await.ok()

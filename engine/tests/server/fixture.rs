@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use novacrm_engine::audit::{Database, Durability};
 use novacrm_engine::bundle::{BUNDLE_KEY, Files};
+use novacrm_engine::recogniser;
 use novacrm_engine::server::{self, Rules, Settings};
 use novacrm_engine_core::bundle::Bundle;
 use novacrm_engine_core::record::CheckpointVerifier;
@@ -122,6 +123,23 @@ impl Tenant {
 
     /// An engine that is up, with whatever readiness.
     pub async fn engine_on(&self, url: &str, budget: Duration) -> Running {
+        self.engine_with(url, budget, None).await
+    }
+
+    /// An engine that enforces `bundle` and is ready, and asks a recogniser.
+    pub async fn asking_engine(&self, bundle: &Bundle, recogniser: recogniser::Settings) -> Running {
+        self.publish(&bundle.encode().unwrap());
+        let engine = self.engine_with(&self.url(), server::BUDGET, Some(recogniser)).await;
+        engine.until_ready().await;
+        engine
+    }
+
+    async fn engine_with(
+        &self,
+        url: &str,
+        budget: Duration,
+        recogniser: Option<recogniser::Settings>,
+    ) -> Running {
         let tls = tempfile::tempdir().unwrap();
         self.authority.issue(tls.path(), "engine");
         let listener = serve::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
@@ -138,6 +156,7 @@ impl Tenant {
             rules: Rules::Files(Files::new(self.bundles.path(), Some(self.previous.path()))),
             database: Database::new(url, Durability::Volatile).unwrap(),
             budget,
+            recogniser,
         };
         let token = stop.clone();
         let task = tokio::spawn(async move { server::run(settings, token).await.unwrap() });

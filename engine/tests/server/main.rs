@@ -11,4 +11,6 @@ mod http;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod recogniser;
+#[cfg(test)]
 mod tokens;

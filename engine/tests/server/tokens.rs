@@ -32,14 +32,14 @@ async fn restore(engine: &Running, body: &Value) -> (u16, Value) {
     post(engine, &engine.api, "/v1/restore", body).await
 }
 
-async fn records(tenant: &Tenant) -> Vec<Value> {
+pub async fn records(tenant: &Tenant) -> Vec<Value> {
     let bodies: Vec<Vec<u8>> =
         sqlx::query_scalar("SELECT body FROM audit_record ORDER BY n").fetch_all(&tenant.pool).await.unwrap();
     bodies.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
 }
 
 /// Sends a whole text as a stream; the lines of the answer.
-async fn stream(engine: &Running, start: &Value, pieces: &[&str]) -> (u16, Vec<Value>) {
+pub async fn stream(engine: &Running, start: &Value, pieces: &[&str]) -> (u16, Vec<Value>) {
     let mut body = start.to_string();
     for piece in pieces {
         body.push('\n');
@@ -53,7 +53,7 @@ async fn stream(engine: &Running, start: &Value, pieces: &[&str]) -> (u16, Vec<V
 }
 
 /// What left, and the last line.
-fn left(lines: &[Value]) -> (String, &Value) {
+pub fn left(lines: &[Value]) -> (String, &Value) {
     let (last, parts) = lines.split_last().unwrap();
     (parts.iter().map(|line| line["part"]["text"].as_str().unwrap()).collect(), last)
 }

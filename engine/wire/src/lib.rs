@@ -240,8 +240,31 @@ pub struct AnalyzeResponse {
     /// Why the text could not be inspected, when it could not; the strictest `failureMode` decided then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uninspected: Option<Uninspected>,
+    /// Why the external recogniser that the rules look to was not heard, when it was not; the engine's own detectors alone
+    /// decided then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<Unheard>,
     /// The rules in force when it was decided.
     pub bundle: BundleReference,
+}
+
+/// Why an external recogniser was not heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Unheard {
+    /// The text is longer than it may be sent.
+    TooLarge,
+    /// As many texts as may be were with it, for half the time that a call may take.
+    Busy,
+    /// It took too long.
+    TimeOut,
+    /// It could not be reached, or refused.
+    Unavailable,
+    /// What it answered is no answer.
+    Unreadable,
+    /// This engine knows none of the name that the rules look to.
+    NotConfigured,
 }
 
 /// `POST /v1/restore`: a text with tokens of this tenant, such as a model's answer.

@@ -44,6 +44,13 @@ export function Verdict({ prompt, assessment }: { prompt: string; assessment: As
             </Notice>
           </div>
         )}
+        {assessment.unheard && (
+          <div className="mt-3">
+            <Notice tone="warn" icon="warning">
+              {t(assessment.unheard === 'too_large' ? 'verdict.unheard.too_large' : 'verdict.unheard')}
+            </Notice>
+          </div>
+        )}
       </Part>
       <Part title={t('verdict.output')}>
         <Output prompt={prompt} assessment={assessment} />

@@ -89,6 +89,7 @@ export type RiskLevel = 'none' | Severity;
 
 export type UseCaseClass = 'minimal' | 'limited' | 'high_risk' | 'prohibited';
 
+export type Unheard = 'too_large' | 'busy' | 'time_out' | 'unavailable' | 'unreadable' | 'not_configured';
 export type Uninspected = 'too_large' | 'time_out' | 'stale_bundle';
 
 /** `start` and `end` count Unicode code points over the text as sent; `end` is exclusive. */
@@ -155,6 +156,8 @@ export interface Assessment {
   waived: WaivedRule[];
   explanation: Bilingual;
   uninspected: Uninspected | null;
+  /** Why a recogniser outside of the engine was not heard, when it was not. */
+  unheard: Unheard | null;
   bundle: BundleReference;
   audit_record_id: string;
   /** Only in the reply to the request that made it, and null when the text is withheld or refused. */

@@ -212,6 +212,8 @@ export const en: Messages = {
   'verdict.uninspected.too_large': 'The text is too long to be inspected; the strictest rule decided.',
   'verdict.uninspected.time_out': 'The inspection took too long; the strictest rule decided.',
   'verdict.uninspected.stale_bundle': 'The rules could not be renewed in time; the strictest rule decided.',
+  'verdict.unheard': 'The external recogniser gave no answer; the engine decided without it.',
+  'verdict.unheard.too_large': 'The text is too long for the external recogniser; the engine decided without it.',
   'verdict.proof': 'Proof',
   'verdict.proof.record': 'Audit record',
   'verdict.proof.bundle': 'Set of rules',

@@ -213,6 +213,9 @@ export const fr = {
   'verdict.uninspected.time_out': 'L’analyse a pris trop de temps ; la règle la plus stricte a décidé.',
   'verdict.uninspected.stale_bundle':
     'Les règles n’ont pas pu être actualisées à temps ; la règle la plus stricte a décidé.',
+  'verdict.unheard': 'Le service de reconnaissance externe n’a pas répondu ; le moteur a décidé sans lui.',
+  'verdict.unheard.too_large':
+    'Le texte est trop long pour le service de reconnaissance externe ; le moteur a décidé sans lui.',
   'verdict.proof': 'Preuve',
   'verdict.proof.record': 'Enregistrement d’audit',
   'verdict.proof.bundle': 'Jeu de règles',

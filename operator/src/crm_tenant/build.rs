@@ -37,7 +37,7 @@ use kube::Resource;
 use kube::core::{DynamicObject, TypeMeta};
 use novacrm_crds::crm_tenant::{
     Autoscaling, CrmTenantSpec, DatabaseType, DeletionPolicy, DumpReference, ExposureType, GatewayExposure,
-    IngressExposure, Migrated, Storage, Workload,
+    IngressExposure, Migrated, Recogniser, Storage, Workload,
 };
 use novacrm_crds::{CrmTenant, SecretKeyReference};
 use serde_json::{Value, json};
@@ -256,6 +256,8 @@ pub fn referenced_secrets(spec: &CrmTenantSpec) -> Vec<&str> {
         }
         names.extend(existing.root_certificate_secret_ref.as_ref().map(|roots| roots.name.as_str()));
     }
+    let recogniser = spec.recogniser.as_ref().and_then(|one| one.key_secret_ref.as_ref());
+    names.extend(recogniser.map(|key| key.name.as_str()));
     names
 }
 
@@ -400,7 +402,10 @@ impl Builder<'_> {
                 value("NOVACRM_BUNDLE_DIR", BUNDLE_DIR),
                 value("NOVACRM_BUNDLE_PREVIOUS_DIR", BUNDLE_PREVIOUS_DIR),
                 self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
-            ],
+            ]
+            .into_iter()
+            .chain(self.tenant.spec().recogniser.iter().flat_map(recogniser))
+            .collect(),
             folders: self.folders([
                 Folder::Secret { name: "tls", secret: names::ENGINE_TLS, path: TLS_DIR },
                 Folder::Secret { name: "keys", secret: names::ENGINE_KEYS, path: KEYS_DIR },
@@ -1017,8 +1022,8 @@ impl Builder<'_> {
         NetworkPolicyEgressRule { ports: Some(vec![port("TCP", number)]), to }
     }
 
-    /// Nothing is allowed but: ingress → API, API and operator → engine, engine → Kubernetes API, all → database
-    /// and name service, monitoring → metrics.
+    /// Nothing is allowed but: ingress → API, API and operator → engine, engine → Kubernetes API and its recogniser, all →
+    /// database and name service, monitoring → metrics.
     fn network_policies(&self) -> Vec<NetworkPolicy> {
         let database = self.database_egress();
         let names_service = NetworkPolicyEgressRule {
@@ -1052,7 +1057,12 @@ impl Builder<'_> {
             to: None,
         };
         let base = vec![names_service, database];
-        let engine_egress = [base.clone(), vec![kubernetes]].concat();
+        // As for the database: a policy knows no host names, so the port must do.
+        let recogniser = self.tenant.spec().recogniser.iter().map(|recogniser| NetworkPolicyEgressRule {
+            ports: Some(vec![port("TCP", recogniser_port(recogniser))]),
+            to: None,
+        });
+        let engine_egress = [base.clone(), vec![kubernetes], recogniser.collect()].concat();
         let api_egress = [base.clone(), vec![engine]].concat();
         let all = BTreeMap::from([("app.kubernetes.io/part-of".to_owned(), "novacrm".to_owned())]);
         let deletes = self.tenant.spec().deletion_policy == DeletionPolicy::Delete;
@@ -1236,6 +1246,32 @@ fn dump_arguments(command: &[&str], folder: &str, part: &str) -> Vec<String> {
 
 fn value(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+}
+
+/// What the engine is told of a recogniser.
+fn recogniser(recogniser: &Recogniser) -> Vec<EnvVar> {
+    let mut env = vec![
+        value("NOVACRM_RECOGNISER_URL", &recogniser.url),
+        value("NOVACRM_RECOGNISER_API", recogniser.api.as_str()),
+        value("NOVACRM_RECOGNISER_NAME", &recogniser.name),
+        value("NOVACRM_RECOGNISER_TYPES", &recogniser.types.join(",")),
+        value("NOVACRM_RECOGNISER_LANGUAGES", &recogniser.languages.join(",")),
+        value("NOVACRM_RECOGNISER_TIME_OUT_MS", &recogniser.timeout_milliseconds.to_string()),
+        value("NOVACRM_RECOGNISER_MAX_BYTES", &recogniser.max_bytes.to_string()),
+        value("NOVACRM_RECOGNISER_MAX_CALLS", &recogniser.max_calls.to_string()),
+        value("NOVACRM_RECOGNISER_FAILURE_MODE", recogniser.failure_mode.as_str()),
+    ];
+    env.extend(recogniser.model.as_deref().map(|model| value("NOVACRM_RECOGNISER_MODEL", model)));
+    let key = recogniser.key_secret_ref.as_ref();
+    env.extend(key.map(|key| secret_value("NOVACRM_RECOGNISER_KEY", &key.name, &key.key)));
+    env
+}
+
+/// The port of its address, or that of the scheme.
+fn recogniser_port(recogniser: &Recogniser) -> u16 {
+    let url = url::Url::parse(&recogniser.url).ok();
+    // What is no address was refused before.
+    url.and_then(|url| url.port_or_known_default()).unwrap_or(443)
 }
 
 fn secret_value(name: &str, secret: &str, key: &str) -> EnvVar {

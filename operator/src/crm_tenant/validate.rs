@@ -202,6 +202,17 @@ fn check_names(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
         secrets
             .extend(roots.map(|roots| ("spec.database.existing.rootCertificateSecretRef".to_owned(), roots)));
     }
+    let key = spec.recogniser.as_ref().and_then(|recogniser| recogniser.key_secret_ref.as_ref());
+    secrets.extend(key.map(|key| ("spec.recogniser.keySecretRef".to_owned(), key)));
+    if let Some(recogniser) = &spec.recogniser
+        && url::Url::parse(&recogniser.url).is_err()
+    {
+        problems.push(problem(
+            "spec.recogniser.url",
+            "this is not an address",
+            "Use one with its path, such as `http://presidio:3000/analyze`.",
+        ));
+    }
     for (path, reference) in secrets {
         problems.extend(check_secret_name(&format!("{path}.name"), &reference.name));
         if !is_secret_key(&reference.key) {

@@ -475,6 +475,7 @@ async fn detection(flags: &[String]) -> Result<(), Error> {
     }
     report::quality(&peers, corpora, &say)?;
     report::speed(&peers, &say)?;
+    report::long(&programs(), &say)?;
     paced().await
 }
 

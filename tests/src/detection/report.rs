@@ -1,6 +1,8 @@
 //! In: detectors and where further sets of texts stand. Out: tables of how well and how fast they find, line by line.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use novacrm_engine_core::FingerprintKey;
@@ -105,14 +107,17 @@ pub fn quality(peers: &[Peer], corpora: Option<&Path>, say: &dyn Fn(&str)) -> Re
         say(&format!("\n{} ({} texts)", set.name, set.records.len()));
         let texts: Vec<&str> = set.records.iter().map(|record| record.text.as_str()).collect();
         let found: Vec<Vec<Labelled>> = texts.iter().map(|text| ours.find(text)).collect();
-        say(&format!("  {:<24} {}", "novacrm-engine", line(set, &found)));
+        let figures = Figures::of(set, &found);
+        say(&format!("  {:<24} {}", "novacrm-engine", figures.line()));
         for peer in peers {
             match peer.find(&texts) {
-                Ok((found, _)) => say(&format!("  {:<24} {}", peer.name, line(set, &found))),
+                Ok((found, _)) => {
+                    say(&format!("  {:<24} {}", peer.name, Figures::of(set, &found).line()));
+                }
                 Err(error) => say(&format!("  {error}")),
             }
         }
-        details(set, &found, say);
+        figures.details(say);
     }
     Ok(())
 }
@@ -127,67 +132,76 @@ fn kind_of(records: &[Record]) -> Kind {
     }
 }
 
-fn line(set: &Set, found: &[Vec<Labelled>]) -> String {
-    match set.kind {
-        Kind::Personal => {
-            let figures = score::personal_data(&set.records, found);
-            format!(
+/// What a detector does on a set.
+enum Figures {
+    Personal(score::PersonalData),
+    Disguised(BTreeMap<String, (usize, usize)>),
+    Harmless(f64),
+    Secrets { found: (usize, usize), near: (usize, usize) },
+}
+
+impl Figures {
+    fn of(set: &Set, found: &[Vec<Labelled>]) -> Self {
+        match set.kind {
+            Kind::Personal => Self::Personal(score::personal_data(&set.records, found)),
+            Kind::Disguised => Self::Disguised(score::disguised(&set.records, found)),
+            Kind::Harmless => Self::Harmless(score::silent(found)),
+            Kind::Secrets => {
+                let (found, near) = score::secrets(&set.records, found);
+                Self::Secrets { found, near }
+            }
+        }
+    }
+
+    fn line(&self) -> String {
+        match self {
+            Self::Personal(figures) => format!(
                 "F1 all {:.3}, structured {:.3}; recall on French ids {:.3}; hard negatives hit {:.3}",
                 figures.all().f1(),
                 figures.structured().f1(),
                 figures.french().recall(),
                 figures.negatives_hit()
-            )
-        }
-        Kind::Disguised => {
-            let figures = score::disguised(&set.records, found);
-            let disguised = figures.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("plain"));
-            let (hit, all) = disguised.fold((0, 0), |(hit, all), (_, (h, a))| (hit + h, all + a));
-            let (plain, of) = figures
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case("plain"))
-                .map_or((0, 0), |(_, counts)| *counts);
-            format!("found in disguise {:.3}, plain {:.3}", share(hit, all), share(plain, of))
-        }
-        Kind::Harmless => format!("nothing found in {:.3}", score::silent(found)),
-        Kind::Secrets => {
-            let ((hit, all), (near, of)) = score::secrets(&set.records, found);
-            format!("recall {:.3}, near misses reported {:.3}", share(hit, all), share(near, of))
+            ),
+            Self::Disguised(figures) => {
+                let sum = |plain: bool| {
+                    let of = figures.iter().filter(|(name, _)| name.eq_ignore_ascii_case("plain") == plain);
+                    let (hit, all) = of.fold((0, 0), |(hit, all), (_, (h, a))| (hit + h, all + a));
+                    share(hit, all)
+                };
+                format!("found in disguise {:.3}, plain {:.3}", sum(false), sum(true))
+            }
+            Self::Harmless(silent) => format!("nothing found in {silent:.3}"),
+            Self::Secrets { found: (hit, all), near: (reported, of) } => {
+                format!("recall {:.3}, near misses reported {:.3}", share(*hit, *all), share(*reported, *of))
+            }
         }
     }
-}
 
-fn details(set: &Set, found: &[Vec<Labelled>], say: &dyn Fn(&str)) {
-    match set.kind {
-        Kind::Personal => {
-            let figures = score::personal_data(&set.records, found);
-            for (kind, counts) in &figures.types {
-                say(&format!(
-                    "    {kind:<18} F1 {:.3}  precision {:.3}  recall {:.3}  ({} there)",
-                    counts.f1(),
-                    counts.precision(),
-                    counts.recall(),
-                    counts.right + counts.missed
-                ));
+    fn details(&self, say: &dyn Fn(&str)) {
+        match self {
+            Self::Personal(figures) => {
+                for (kind, counts) in &figures.types {
+                    say(&format!(
+                        "    {kind:<18} F1 {:.3}  precision {:.3}  recall {:.3}  ({} there)",
+                        counts.f1(),
+                        counts.precision(),
+                        counts.recall(),
+                        counts.right + counts.missed
+                    ));
+                }
+                let negatives = figures.negatives.iter().filter(|(_, (hit, _))| *hit > 0);
+                let hit: Vec<String> =
+                    negatives.map(|(kind, (hit, all))| format!("{kind} {hit}/{all}")).collect();
+                let hit = if hit.is_empty() { "none".to_owned() } else { hit.join(", ") };
+                say(&format!("    hard negatives hit: {hit}"));
             }
-            let hit: Vec<String> = figures
-                .negatives
-                .iter()
-                .filter(|(_, (hit, _))| *hit > 0)
-                .map(|(kind, (hit, all))| format!("{kind} {hit}/{all}"))
-                .collect();
-            say(&format!(
-                "    hard negatives hit: {}",
-                if hit.is_empty() { "none".to_owned() } else { hit.join(", ") }
-            ));
+            Self::Disguised(figures) => {
+                let all: Vec<String> =
+                    figures.iter().map(|(name, (hit, all))| format!("{name} {hit}/{all}")).collect();
+                say(&format!("    {}", all.join(", ")));
+            }
+            Self::Harmless(_) | Self::Secrets { .. } => {}
         }
-        Kind::Disguised => {
-            let figures = score::disguised(&set.records, found);
-            let all: Vec<String> =
-                figures.iter().map(|(name, (hit, all))| format!("{name} {hit}/{all}")).collect();
-            say(&format!("    {}", all.join(", ")));
-        }
-        Kind::Harmless | Kind::Secrets => {}
     }
 }
 
@@ -255,4 +269,68 @@ fn seconds(work: impl FnOnce() -> usize) -> f64 {
     let started = Instant::now();
     std::hint::black_box(work());
     started.elapsed().as_secs_f64()
+}
+
+/// Prints how fast `scan` gets through long documents with one thread, and the most memory that it takes for them.
+///
+/// # Errors
+/// When a document cannot be written, or `scan` fails.
+pub fn long(programs: &Path, say: &dyn Fn(&str)) -> Result<(), Error> {
+    let folder = tempfile::tempdir()?;
+    let text = make::documents(SEED, 2500, 4096).join("\n");
+    let short = folder.path().join("short.txt");
+    std::fs::write(&short, "one\n")?;
+    say(&format!("\nLong documents, `novacrm-engine scan --threads 1`, {ROUNDS} rounds"));
+    for times in [1, 4] {
+        let file = folder.path().join(format!("long-{times}.txt"));
+        std::fs::write(&file, text.repeat(times))?;
+        #[expect(clippy::cast_precision_loss, reason = "a size in bytes")]
+        let megabytes = (text.len() * times) as f64 / 1e6;
+        let (mut rate, mut peak) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let (start, _) = scanned(programs, &short)?;
+            let (took, most) = scanned(programs, &file)?;
+            let net = took.saturating_sub(start).max(Duration::from_millis(1)).as_secs_f64();
+            rate.push(megabytes / net);
+            peak.push(most);
+        }
+        let name = format!("{megabytes:.0} MB");
+        say(&format!(
+            "  {name:<6} {} MB/s (goal: above 10), at most {} MB in memory",
+            spread(rate, 1),
+            spread(peak, 0)
+        ));
+    }
+    Ok(())
+}
+
+/// How long `scan` takes for a file, and the most megabytes that it had in memory, its program included.
+fn scanned(programs: &Path, file: &Path) -> Result<(Duration, f64), Error> {
+    let started = Instant::now();
+    let mut child = Command::new(programs.join("novacrm-engine"))
+        .args(["scan", "--threads", "1"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0.0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait()? {
+            break ended;
+        }
+        // The kernel keeps the high-water mark: the last reading is the most of what came before it.
+        let said = std::fs::read_to_string(&status).unwrap_or_default();
+        let mark = said.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<f64>().ok());
+        most = kib.map_or(most, |kib| kib * 1024.0 / 1e6);
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let took = started.elapsed();
+    // 1 says that something was found.
+    match ended.code() {
+        Some(0 | 1) => Ok((took, most)),
+        _ => Err(format!("scan ended with {ended}").into()),
+    }
 }

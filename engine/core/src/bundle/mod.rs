@@ -486,6 +486,18 @@ impl CompiledBundle {
         self.use_cases.get(id)
     }
 
+    /// Whether a policy in force uses what a recogniser outside of the engine may find, where a text comes from or goes to.
+    #[must_use]
+    pub fn asks(&self, recogniser: &str, surface: Surface) -> bool {
+        self.policies.iter().any(|policy| policy.applies_to(surface) && policy.asks(recogniser))
+    }
+
+    /// Whether a policy in force uses there what only others than this recogniser may find.
+    #[must_use]
+    pub fn asks_others(&self, recogniser: Option<&str>, surface: Surface) -> bool {
+        self.policies.iter().any(|policy| policy.applies_to(surface) && policy.asks_others(recogniser))
+    }
+
     pub(crate) fn compiled_policies(&self) -> &[Arc<CompiledPolicy>] {
         &self.policies
     }

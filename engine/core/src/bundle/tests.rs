@@ -147,6 +147,7 @@ fn the_quickstart_s_prompt_may_leave_without_what_identifies_and_without_the_tok
     );
     let request = Request {
         text: &text,
+        external: &[],
         surface: Surface::PromptInput,
         use_case: Some("sales-drafting"),
         purpose: None,

@@ -89,6 +89,7 @@ pub use entry::{
 pub(crate) use lexical::Families;
 pub use pattern::{MAX_COMPILED_BYTES, MAX_NESTING, MAX_PATTERN_BYTES, PatternError, compile_pattern};
 pub use reference::reference;
+pub(crate) use scan::plain;
 pub(crate) use set::Wanted;
 pub use set::{DetectorError, DetectorSet};
 

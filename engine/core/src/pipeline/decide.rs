@@ -18,7 +18,7 @@ use crate::policy::{CompiledPolicy, ExceptionInfo};
 use crate::risk::{Contribution, combine};
 use crate::text::Readings;
 use crate::transform::{self, Applied, Edit, Tokens, Written};
-use crate::{Finding, FingerprintKey, Span};
+use crate::{ExternalFinding, Finding, FingerprintKey, Span, external};
 
 /// What rules can read of a request besides its text.
 pub(crate) struct Context<'a> {
@@ -104,6 +104,8 @@ struct Seen {
     built_in: Vec<Vec<usize>>,
     /// By policy and place in its custom detectors: indexes into `findings`.
     custom: Vec<Vec<Vec<usize>>>,
+    /// By policy: indexes into `findings` of what came from outside and counts for it.
+    external: Vec<Vec<usize>>,
 }
 
 impl Seen {
@@ -112,13 +114,25 @@ impl Seen {
         let found = match detector {
             DetectorIndex::BuiltIn(place) => self.built_in.get(place),
             DetectorIndex::Custom(place) => self.custom.get(policy).and_then(|custom| custom.get(place)),
+            // They are asked for by selectors.
+            DetectorIndex::External => None,
         };
         let counts = move |index: &usize| self.findings.get(*index).is_some_and(|one| one.score >= min_score);
         found.into_iter().flatten().copied().filter(counts)
     }
 
-    fn of_test(&self, policy: usize, test: &FindingTest) -> impl Iterator<Item = usize> {
-        test.detectors.iter().flat_map(move |(detector, min_score)| self.of(policy, *detector, *min_score))
+    fn of_test<'s>(&'s self, policy: usize, test: &'s FindingTest) -> impl Iterator<Item = usize> + 's {
+        let own = test
+            .detectors
+            .iter()
+            .flat_map(move |(detector, min_score)| self.of(policy, *detector, *min_score));
+        let of_policy = self.external.get(policy).into_iter().flatten().copied();
+        let from_outside = of_policy.filter(|index| {
+            self.findings.get(*index).is_some_and(|one| {
+                one.score >= test.min_score && test.external.iter().any(|s| s.matches(&one.detector))
+            })
+        });
+        own.chain(from_outside)
     }
 }
 
@@ -155,7 +169,7 @@ pub(super) fn judge(
         .map(Arc::as_ref)
         .filter(|policy| policy.applies_to(context.request.surface))
         .collect();
-    let seen = inspect(&policies, context.request.text, secrets);
+    let seen = inspect(&policies, context.request, secrets);
 
     let mut whole = Effect::default();
     let mut effects = vec![Effect::default(); seen.findings.len()];
@@ -267,7 +281,7 @@ fn looks_at_the_use(rule: &CompiledRule) -> bool {
 }
 
 /// Runs the detectors: the built-in ones once, as far as somebody asks for them, each policy's own apart.
-fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) -> Seen {
+fn inspect(policies: &[&CompiledPolicy], request: &Request<'_>, secrets: Option<&Secrets>) -> Seen {
     let built_in = BuiltIn::get();
     // The score from which somebody cares, per built-in detector; what nobody looks for is not reported.
     let mut wanted: Vec<Option<f64>> = vec![None; built_in.len()];
@@ -282,8 +296,8 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) 
     }
     let mut raw: Vec<(Finding, usize, DetectorIndex)> = Vec::new();
     if let Some(Secrets { fingerprint: key, tokens }) = secrets {
-        let original = text;
-        let text = Readings::new(text);
+        let original = request.text;
+        let text = Readings::new(original);
         if let Some(set) = built_in.set() {
             for finding in set.scan_for(needed, &text, key) {
                 let Some(place) = built_in.index_of(&finding.detector) else { continue };
@@ -299,6 +313,10 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) 
                 }
             }
         }
+        raw.extend(
+            from_outside(policies, request.external, original, key)
+                .map(|(finding, owner)| (finding, owner, DetectorIndex::External)),
+        );
         if !raw.is_empty() {
             let written = written(tokens, original, &raw);
             raw.retain(|(finding, ..)| !written.is_all_of(finding.span));
@@ -313,6 +331,7 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) 
         findings: Vec::with_capacity(raw.len()),
         built_in: vec![Vec::new(); built_in.len()],
         custom: policies.iter().map(|policy| vec![Vec::new(); policy.custom_index.len()]).collect(),
+        external: vec![Vec::new(); policies.len()],
     };
     for (finding, owner, detector) in raw {
         // Two policies may bring the same detector along: one finding, seen by both.
@@ -325,12 +344,34 @@ fn inspect(policies: &[&CompiledPolicy], text: &str, secrets: Option<&Secrets>) 
             DetectorIndex::Custom(place) => {
                 seen.custom.get_mut(owner).and_then(|custom| custom.get_mut(place))
             }
+            DetectorIndex::External => seen.external.get_mut(owner),
         };
         if let Some(place) = place {
             place.push(index);
         }
     }
     seen
+}
+
+/// What came from outside, once for each policy that it counts for.
+fn from_outside<'p>(
+    policies: &'p [&CompiledPolicy],
+    external: &[ExternalFinding],
+    text: &str,
+    key: &FingerprintKey,
+) -> impl Iterator<Item = (Finding, usize)> + use<'p> {
+    external::findings(external, text, key).into_iter().flat_map(|finding| {
+        let counts = |policy: &CompiledPolicy| {
+            policy.external_threshold(&finding.detector).is_some_and(|least| finding.score >= least)
+        };
+        let owners: Vec<usize> = policies
+            .iter()
+            .enumerate()
+            .filter(|(_, policy)| counts(policy))
+            .map(|(owner, _)| owner)
+            .collect();
+        owners.into_iter().map(move |owner| (finding.clone(), owner))
+    })
 }
 
 /// What engines put into the text when they decided on it before: there is nothing to be found in that.

@@ -2,7 +2,7 @@
 //!
 //! One compiled bundle decides a whole request. What a policy decides never depends on the other policies: the
 //! built-in detectors are one set, of which each finds the same whatever else is asked for, each policy's own
-//! detectors run apart, and the effects are joined as a lattice. So one more policy can only tighten.
+//! detectors run apart, what comes from outside is settled apart, and the effects are joined as a lattice. So one more policy can only tighten.
 
 mod decide;
 mod explain;
@@ -22,7 +22,7 @@ use crate::classification::RegisteredUse;
 use crate::policy::ExceptionInfo;
 use crate::risk::Risk;
 use crate::transform::{ListedToken, TokenKey};
-use crate::{Finding, FingerprintKey};
+use crate::{ExternalFinding, Finding, FingerprintKey};
 
 pub(crate) use decide::{Context, Secrets, decide};
 
@@ -40,6 +40,8 @@ pub struct Keys {
 pub struct Request<'a> {
     /// The text to inspect.
     pub text: &'a str,
+    /// What recognisers outside of the engine saw in it.
+    pub external: &'a [ExternalFinding],
     /// Where it comes from or goes to.
     pub surface: Surface,
     /// Identifier of a registered use of AI; unknown ones count as unregistered.

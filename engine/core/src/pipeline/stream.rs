@@ -241,6 +241,12 @@ impl Stream {
 }
 
 impl Arrived {
+    /// All that has come.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Decides on what has come and on how much of it may leave; `is_last` when nothing follows. The request's text is
     /// not looked at. `failure` says why the rules cannot be relied on alone, when they cannot.
     #[must_use]

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 
 use super::*;
+use crate::Span;
 use crate::bundle::{Bundle, BundledException, BundledPolicy, FORMAT};
 use crate::classification::RegisteredUse;
 use crate::detectors::catalogue;
@@ -34,6 +35,7 @@ pub(super) fn key() -> Keys {
 pub(super) fn request(text: &str) -> Request<'_> {
     Request {
         text,
+        external: &[],
         surface: Surface::PromptInput,
         use_case: None,
         purpose: None,
@@ -540,8 +542,103 @@ fn readable(text: &str, bundle: &CompiledBundle) -> Option<usize> {
     Some(output.chars().map(is_readable).filter(|readable| *readable).count())
 }
 
+/// A policy that uses detectors outside of the engine, and redacts what the selectors name.
+fn outside(name: &str, uses: &[(&str, f64)], selectors: &[&str]) -> BundledPolicy {
+    let rules = vec![rule("R", vec![vec![finding(selectors, 1)]], action(ActionType::Redact, 0), 50)];
+    let mut policy = policy(name, Vec::new(), rules);
+    policy.detectors.extend(
+        uses.iter().map(|(id, min_score)| DetectorUse { id: (*id).to_owned(), min_score: *min_score }),
+    );
+    policy
+}
+
+fn external(id: &str, start: usize, end: usize, score: f64) -> ExternalFinding {
+    let detector = crate::ExternalDetector::of_id(id).unwrap();
+    ExternalFinding { detector, span: Span { start, end }, score }
+}
+
+#[test]
+fn what_comes_from_outside_is_decided_on_like_what_is_found() {
+    let seen = [external("external.ner.person", 3, 7, 0.8), external("external.ner.location", 10, 15, 0.8)];
+    let request = Request { external: &seen, ..request("De Anne à Paris.") };
+    for (selector, output) in [
+        ("external.*", "De [PERSON] à [LOCATION]."),
+        ("external.ner.*", "De [PERSON] à [LOCATION]."),
+        ("external.ner.person", "De [PERSON] à Paris."),
+    ] {
+        let bundle = bundle(vec![outside("p", &[("external.*", 0.5)], &[selector])], Vec::new());
+        let decision = analyze(&bundle, &request, &key());
+        assert_eq!(decision.output.as_deref(), Some(output), "{selector}");
+        assert_eq!(decision.findings.len(), 2);
+        assert_eq!(&*decision.findings[0].finding.detector, "external.ner.person");
+        assert!(decision.risk.score > 0);
+    }
+    let narrow = bundle(vec![outside("p", &[("external.ner.person", 0.5)], &["external.*"])], Vec::new());
+    assert_eq!(analyze(&narrow, &request, &key()).output.as_deref(), Some("De [PERSON] à Paris."));
+    let nobody = one(
+        Vec::new(),
+        vec![rule("R", vec![vec![finding(&["pii.iban"], 1)]], action(ActionType::Flag, 0), 1)],
+    );
+    assert!(analyze(&nobody, &request, &key()).findings.is_empty(), "nobody looks for it");
+}
+
+#[test]
+fn of_the_thresholds_for_what_comes_from_outside_an_exact_id_has_the_last_word() {
+    let decided = |uses: &[(&str, f64)], score| {
+        let seen = [external("external.ner.person", 0, 4, score)];
+        let bundle = bundle(vec![outside("p", uses, &["external.*"])], Vec::new());
+        analyze(&bundle, &Request { external: &seen, ..request("Anne") }, &key()).action
+    };
+    let exact = [("external.*", 0.2), ("external.ner.person", 0.9)];
+    assert_eq!(decided(&exact, 0.8), ActionType::Allow);
+    assert_eq!(decided(&exact, 0.9), ActionType::Redact);
+    let families = [("external.*", 0.9), ("external.ner.*", 0.5)];
+    assert_eq!(decided(&families, 0.4), ActionType::Allow);
+    assert_eq!(decided(&families, 0.6), ActionType::Redact);
+}
+
+#[test]
+fn a_recogniser_is_asked_only_where_a_policy_uses_it() {
+    let mut notes = outside("p", &[("external.ner.person", 0.5)], &["external.*"]);
+    notes.surfaces = vec![Surface::CrmNote];
+    let bundle = bundle(vec![notes], Vec::new());
+    assert!(bundle.asks("ner", Surface::CrmNote));
+    assert!(!bundle.asks("ner", Surface::PromptInput));
+    assert!(!bundle.asks("other", Surface::CrmNote) && !bundle.asks("ne", Surface::CrmNote));
+    assert!(
+        bundle.asks_others(None, Surface::CrmNote) && bundle.asks_others(Some("other"), Surface::CrmNote)
+    );
+    assert!(!bundle.asks_others(Some("ner"), Surface::CrmNote));
+    assert!(!bundle.asks_others(None, Surface::PromptInput));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_comes_from_outside_only_adds(
+        policies in sets(),
+        text in "[abc ]{0,24}",
+        seen in proptest::collection::vec((0usize..30, 0usize..30, -0.5f64..1.5, 0usize..3), 0..6),
+    ) {
+        let ids = ["external.ner.person", "external.ner.location", "external.other.person"];
+        let seen: Vec<_> = seen.into_iter().map(|(start, end, score, id)| external(ids[id], start, end, score)).collect();
+        let mut policies = policies;
+        // A demand that something be absent is met less often, the more is seen: that is what it says.
+        policies.iter_mut().flat_map(|one| &mut one.rules).flat_map(|one| &mut one.when.any).flat_map(|one| &mut one.all).for_each(|leaf| leaf.not = false);
+        policies.push(outside("zz", &[("external.*", 0.0)], &["external.*"]));
+        let bundle = bundle(policies, Vec::new());
+        let without = analyze(&bundle, &request(&text), &key());
+        let with = analyze(&bundle, &Request { external: &seen, ..request(&text) }, &key());
+        prop_assert!(with.action >= without.action && with.risk.score >= without.risk.score);
+        let own: Vec<_> = with.findings.iter().filter(|one| !one.finding.detector.starts_with("external.")).collect();
+        prop_assert_eq!(own, without.findings.iter().collect::<Vec<_>>());
+        let count = text.chars().count();
+        for one in &with.findings {
+            prop_assert!(one.finding.span.start < one.finding.span.end && one.finding.span.end <= count);
+            prop_assert!((0.0..=1.0).contains(&one.finding.score));
+        }
+    }
 
     #[test]
     fn the_order_of_policies_rules_and_groups_never_matters(policies in sets(), text in "[abc ]{0,24}") {

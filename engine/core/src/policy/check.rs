@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use novacrm_crds::compliance_policy::{
-    ActionType, CompliancePolicySpec, GivenUseCase, PolicyTest, UseCaseClass,
+    ActionType, CompliancePolicySpec, GivenFinding, GivenUseCase, PolicyTest, UseCaseClass,
 };
 use novacrm_crds::crm_tenant::{CrmTenantSpec, Locale, RegisteredClass};
 use novacrm_crds::{Bilingual, CompliancePolicy, CrmTenant, LawReference};
@@ -21,6 +21,7 @@ use super::schema::validate_written;
 use crate::bundle::{BundledPolicy, digest};
 use crate::classification::RegisteredUse;
 use crate::pipeline::{Context, Decision, Request, Secrets, decide};
+use crate::{ExternalDetector, ExternalFinding, Span};
 
 /// The schema's message for an update that does not raise the version.
 pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes";
@@ -280,6 +281,22 @@ fn check_tests(spec: &CompliancePolicySpec, problems: &mut Vec<PolicyProblem>) -
                 problems.push(problem(path, "the rule is named twice", "Keep one of the two."));
             }
         }
+        for (position, given) in test.given.external_findings.iter().enumerate() {
+            let path = format!("{path}.given.externalFindings[{position}]");
+            if ExternalDetector::of_id(&given.detector).is_err() {
+                problems.push(problem(
+                    format!("{path}.detector"),
+                    format!("`{}` names no detector outside of the engine", named(&given.detector)),
+                    "Name one as `external.RECOGNISER.TYPE`, such as `external.presidio.person`.",
+                ));
+            } else if !test.given.text.contains(given.value.as_str()) {
+                problems.push(problem(
+                    format!("{path}.value"),
+                    "the text of the test does not hold these words",
+                    "Quote them as they stand in given.text.",
+                ));
+            }
+        }
         if let Some(given) = &test.given.use_case {
             for (position, provision) in given.provisions.iter().enumerate() {
                 let path = format!("{path}.given.useCase.provisions[{position}]");
@@ -321,8 +338,11 @@ fn run_tests(
     let secrets = Secrets::of_tests();
     for (index, test) in spec.tests.iter().enumerate() {
         let given = &test.given;
+        let external: Vec<ExternalFinding> =
+            given.external_findings.iter().filter_map(|one| supposed(one, &given.text)).collect();
         let request = Request {
             text: &given.text,
+            external: &external,
             surface: given.surface,
             use_case: given.use_case.as_ref().map(|given| given.id.as_str()),
             purpose: given.purpose.as_deref(),
@@ -341,6 +361,16 @@ fn run_tests(
             return;
         }
     }
+}
+
+/// What a test supposes a recogniser outside of the engine to have seen; `None` when the words are not in the text, or the
+/// detector is none.
+fn supposed(given: &GivenFinding, text: &str) -> Option<ExternalFinding> {
+    let detector = ExternalDetector::of_id(&given.detector).ok()?;
+    let (before, _) = text.split_once(given.value.as_str())?;
+    let start = before.chars().count();
+    let span = Span { start, end: start + given.value.chars().count() };
+    Some(ExternalFinding { detector, span, score: given.score })
 }
 
 /// That a policy takes too long to judge.

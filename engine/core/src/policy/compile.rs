@@ -16,6 +16,7 @@ use super::law::{EU_AI_ACT, cite, resolve};
 use super::problem::{PolicyProblem, named, nearest, problem};
 use crate::bundle::{BundledPolicy, PolicyInfo, RuleInfo};
 use crate::detectors::{self, DetectorSet, Wanted};
+use crate::external::{EXTERNAL, ExternalDetector};
 
 /// All built-in detectors as one set, whatever policies use: overlaps between findings are then settled alike
 /// for every policy, so what one policy sees never depends on another.
@@ -59,6 +60,13 @@ impl BuiltIn {
     }
 }
 
+/// How detectors outside of the engine are named.
+const SELECTORS: &str = "Use `external.*`, `external.RECOGNISER.*` or `external.RECOGNISER.TYPE`, such as \
+                         `external.presidio.person`.";
+
+/// Said of a detector that adds nothing to those before it.
+const COVERED: &str = "the detectors before it in this list cover it already";
+
 /// The provision of the AI Act that prohibits inferring the emotions of people at work or in education.
 const EMOTIONS_AT_WORK: &str = "5(1)(f)";
 
@@ -69,6 +77,56 @@ pub(crate) enum DetectorIndex {
     BuiltIn(usize),
     /// Place in `spec.customDetectors`.
     Custom(usize),
+    /// Outside of the engine; which one, only its id says.
+    External,
+}
+
+/// Detectors outside of the engine: `external.*`, `external.<recogniser>.*` or `external.<recogniser>.<type>`. Which there
+/// are is a matter of the engine's configuration, so policies name them by pattern.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Selector(String);
+
+impl Selector {
+    /// Whether an id or family speaks of detectors outside of the engine.
+    pub(crate) fn is_meant(id: &str) -> bool {
+        id.starts_with(EXTERNAL)
+    }
+
+    fn parse(id: &str) -> Option<Self> {
+        let is_sound = match id.strip_suffix('*') {
+            Some(EXTERNAL) => true,
+            // A family is one recogniser, of which any type will do to see whether the name is one.
+            Some(family) => ExternalDetector::of_id(&format!("{family}a")).is_ok(),
+            None => ExternalDetector::of_id(id).is_ok(),
+        };
+        is_sound.then(|| Self(id.to_owned()))
+    }
+
+    /// What it begins with, when it is a family.
+    fn family(&self) -> Option<&str> {
+        self.0.strip_suffix('*')
+    }
+
+    /// Whether it names a detector.
+    pub(crate) fn matches(&self, id: &str) -> bool {
+        match self.family() {
+            Some(family) => id.starts_with(family),
+            None => self.0 == id,
+        }
+    }
+
+    /// Whether it names all that another one does.
+    fn covers(&self, other: &Self) -> bool {
+        match (self.family(), other.family()) {
+            (Some(family), _) => other.0.starts_with(family),
+            (None, _) => self == other,
+        }
+    }
+
+    /// Whether there can be a detector that both name.
+    fn overlaps(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
 }
 
 /// A policy, ready to decide.
@@ -78,6 +136,8 @@ pub struct CompiledPolicy {
     pub(crate) surfaces: Vec<Surface>,
     /// The detectors it uses, with the score from which a finding counts.
     pub(crate) uses: Vec<(DetectorIndex, f64)>,
+    /// The detectors outside of the engine that it uses, likewise.
+    external: Vec<(Selector, f64)>,
     /// Its own detectors.
     pub(crate) custom: Option<DetectorSet>,
     pub(crate) custom_index: HashMap<String, usize>,
@@ -107,6 +167,10 @@ pub(crate) struct FindingTest {
     pub(crate) negated: bool,
     /// The detectors, each with the score from which its findings count.
     pub(crate) detectors: Vec<(DetectorIndex, f64)>,
+    /// Detectors outside of the engine.
+    pub(crate) external: Vec<Selector>,
+    /// The score from which findings of those count, beside the policy's own threshold.
+    pub(crate) min_score: f64,
     pub(crate) at_least: usize,
 }
 
@@ -138,6 +202,7 @@ impl CompiledPolicy {
                 "Use another build; this one cannot inspect anything.",
             ));
         }
+        let external = compile_external(policy, &mut problems);
         let (uses, custom_index) = compile_uses(policy, &mut problems);
         let custom = compile_custom(policy, &mut problems);
         let info = Arc::new(PolicyInfo {
@@ -158,14 +223,14 @@ impl CompiledPolicy {
                     "Give each rule an id of its own; records refer to rules by it.",
                 ));
             }
-            rules.push(compile_rule(rule, &path, &uses, &mut problems));
+            rules.push(compile_rule(rule, &path, (&uses, &external), &mut problems));
         }
         check_tone(policy, &uses, &mut problems);
         let exceptions = exception::compile(policy, &mut problems);
         if problems.is_empty() {
             let uses = uses.into_values().collect();
             let surfaces = policy.surfaces.clone();
-            Ok(Self { info, surfaces, uses, custom, custom_index, rules, exceptions })
+            Ok(Self { info, surfaces, uses, external, custom, custom_index, rules, exceptions })
         } else {
             Err(problems)
         }
@@ -188,6 +253,30 @@ impl CompiledPolicy {
         self.surfaces.is_empty() || self.surfaces.contains(&surface)
     }
 
+    /// The score from which the findings of a detector outside of the engine count; `None` when it is not used. As of the
+    /// built-in ones, an exact id has the last word, and of families the lowest threshold.
+    pub(crate) fn external_threshold(&self, detector: &str) -> Option<f64> {
+        let of = |exact: bool| {
+            let used = self.external.iter().filter(move |(selector, _)| selector.family().is_none() == exact);
+            used.filter(|(selector, _)| selector.matches(detector))
+                .map(|(_, least)| *least)
+                .min_by(f64::total_cmp)
+        };
+        of(true).or_else(|| of(false))
+    }
+
+    /// Whether it uses what a recogniser outside of the engine may find.
+    pub(crate) fn asks(&self, recogniser: &str) -> bool {
+        let all = Selector(format!("{EXTERNAL}{recogniser}.*"));
+        self.external.iter().any(|(selector, _)| selector.overlaps(&all))
+    }
+
+    /// Whether it uses what only others than this recogniser may find.
+    pub(crate) fn asks_others(&self, recogniser: Option<&str>) -> bool {
+        let all = recogniser.map(|name| Selector(format!("{EXTERNAL}{name}.*")));
+        self.external.iter().any(|(used, _)| all.as_ref().is_none_or(|all| !used.overlaps(all)))
+    }
+
     /// The policy, for people.
     #[must_use]
     pub fn info(&self) -> &PolicyInfo {
@@ -208,6 +297,29 @@ impl CompiledPolicy {
 /// Detectors that a policy uses: by id, their place and threshold.
 type Uses<'a> = BTreeMap<&'a str, (DetectorIndex, f64)>;
 
+/// Detectors outside of the engine.
+fn compile_external(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>) -> Vec<(Selector, f64)> {
+    let mut external: Vec<(Selector, f64)> = Vec::new();
+    for (index, detector) in policy.detectors.iter().enumerate() {
+        if !Selector::is_meant(&detector.id) {
+            continue;
+        }
+        let path = format!("spec.detectors[{index}].id");
+        match Selector::parse(&detector.id) {
+            None => problems.push(problem(
+                path,
+                format!("`{}` names no detector outside of the engine", named(&detector.id)),
+                SELECTORS,
+            )),
+            Some(selector) if external.iter().any(|(other, _)| *other == selector) => {
+                problems.push(problem(path, "this detector is listed twice", "Keep one of the two."));
+            }
+            Some(selector) => external.push((selector, detector.min_score)),
+        }
+    }
+    external
+}
+
 /// Expands families. An exact id has the last word over a family that holds it.
 fn compile_uses<'a>(
     policy: &'a BundledPolicy,
@@ -218,6 +330,9 @@ fn compile_uses<'a>(
     let mut exact = HashSet::new();
     let mut seen = HashSet::new();
     for (index, detector) in policy.detectors.iter().enumerate() {
+        if Selector::is_meant(&detector.id) {
+            continue;
+        }
         let path = format!("spec.detectors[{index}].id");
         if !seen.insert(detector.id.as_str()) {
             problems.push(problem(path, "this detector is listed twice", "Keep one of the two."));
@@ -296,7 +411,7 @@ fn compile_custom(policy: &BundledPolicy, problems: &mut Vec<PolicyProblem>) -> 
 fn compile_rule(
     rule: &PolicyRule,
     path: &str,
-    uses: &Uses<'_>,
+    uses: (&Uses<'_>, &[(Selector, f64)]),
     problems: &mut Vec<PolicyProblem>,
 ) -> CompiledRule {
     let transforms =
@@ -308,9 +423,15 @@ fn compile_rule(
         for (position, leaf) in group.all.iter().enumerate() {
             let path = format!("{path}.all[{position}]");
             if let Some(finding) = &leaf.finding {
-                let detectors = compile_detectors(finding, &format!("{path}.finding"), uses, problems);
-                let at_least = usize::try_from(finding.at_least).unwrap_or(usize::MAX);
-                compiled.findings.push(FindingTest { negated: leaf.not, detectors, at_least });
+                let (detectors, external) =
+                    compile_detectors(finding, &format!("{path}.finding"), uses, problems);
+                compiled.findings.push(FindingTest {
+                    negated: leaf.not,
+                    detectors,
+                    external,
+                    min_score: finding.min_score,
+                    at_least: usize::try_from(finding.at_least).unwrap_or(usize::MAX),
+                });
             }
             if let Some(field) = &leaf.field {
                 check_field(field.name, &field.r#in, &format!("{path}.field"), problems);
@@ -405,11 +526,34 @@ fn check_tone(policy: &BundledPolicy, uses: &Uses<'_>, problems: &mut Vec<Policy
 fn compile_detectors(
     finding: &FindingMatch,
     path: &str,
-    uses: &Uses<'_>,
+    (uses, used_outside): (&Uses<'_>, &[(Selector, f64)]),
     problems: &mut Vec<PolicyProblem>,
-) -> Vec<(DetectorIndex, f64)> {
+) -> (Vec<(DetectorIndex, f64)>, Vec<Selector>) {
     let mut detectors = BTreeMap::new();
+    let mut external: Vec<Selector> = Vec::new();
     for (index, wanted) in finding.detectors.iter().enumerate() {
+        if Selector::is_meant(wanted) {
+            let path = format!("{path}.detectors[{index}]");
+            match Selector::parse(wanted) {
+                None => problems.push(problem(
+                    path,
+                    format!("`{}` names no detector outside of the engine", named(wanted)),
+                    SELECTORS,
+                )),
+                Some(selector) if external.iter().any(|other| other.covers(&selector)) => {
+                    problems.push(problem(path, COVERED, "Remove it."));
+                }
+                Some(selector) if used_outside.iter().any(|(used, _)| used.overlaps(&selector)) => {
+                    external.push(selector);
+                }
+                Some(_) => problems.push(problem(
+                    path,
+                    format!("the policy does not use a detector `{}`", named(wanted)),
+                    "List it in spec.detectors.",
+                )),
+            }
+            continue;
+        }
         let prefix = wanted.strip_suffix('*').filter(|prefix| prefix.ends_with('.'));
         let before = detectors.len();
         let mut known = false;
@@ -430,14 +574,10 @@ fn compile_detectors(
                 hint,
             ));
         } else if detectors.len() == before {
-            problems.push(problem(
-                format!("{path}.detectors[{index}]"),
-                "the detectors before it in this list cover it already",
-                "Remove it.",
-            ));
+            problems.push(problem(format!("{path}.detectors[{index}]"), COVERED, "Remove it."));
         }
     }
-    detectors.into_iter().collect()
+    (detectors.into_iter().collect(), external)
 }
 
 /// Fields with a closed set of values must not name others: such a rule would never match, or always.

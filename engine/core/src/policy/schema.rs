@@ -62,7 +62,7 @@ struct Rule {
 
 /// The rules that look at one state of an object; those that compare two are in [`super::check_update`] and
 /// [`super::check_tenant_update`].
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     Rule {
         message: "exactly one of finding, field and useCase must be set",
         field: None,
@@ -138,6 +138,12 @@ const RULES: [Rule; 15] = [
         field: Some("existing"),
         hint: "Name the Secrets with the addresses of both databases under existing.crm and existing.audit.",
         keeps: |database| is(database, "type", "existing") == has(database, "existing"),
+    },
+    Rule {
+        message: "model must be set exactly when api is chat",
+        field: Some("model"),
+        hint: "Name the model that the endpoint is to use, or remove it where the service speaks as Presidio does.",
+        keeps: |recogniser| is(recogniser, "api", "chat") == has(recogniser, "model"),
     },
     Rule {
         message: "an exposed CRM needs at least one hostname",
@@ -528,6 +534,13 @@ fn form(pattern: &str) -> String {
         r"^[A-Z][A-Z0-9_]*$" => "Use capital letters, digits and `_`, such as `PROJECT_CODE`.",
         r"^[a-z0-9]+([.-][a-z0-9]+)*(\.\*)?$" => "Use an id such as `pii.iban`, or a family such as `pii.*`.",
         r"^custom\.[a-z0-9]+([.-][a-z0-9]+)*$" => "Use an id such as `custom.project-code`.",
+        r"^external\.[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*$" => {
+            "Use an id such as `external.presidio.person`."
+        }
+        r"^https?://[^\s@]+$" => "Use an address with its path, such as `http://presidio:3000/analyze`.",
+        r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*(=[A-Z][A-Z0-9]*(_[A-Z0-9]+)*)?$" => {
+            "Use capital letters, digits and single `_`, such as `PERSON` or `GPE=LOCATION`."
+        }
         r"^[^@\s]+@[^@\s]+$" => "Use an e-mail address.",
         r"^[1-9][0-9]*(Mi|Gi|Ti)$" => "Use a whole number with Mi, Gi or Ti, such as `10Gi`.",
         r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" => "Use the id that the refusal named.",

@@ -66,6 +66,26 @@ fn a_sound_policy_has_no_problems() {
     assert!(checked.digest().starts_with("sha256:"));
 }
 
+/// No recogniser is asked in tests, so what one would see is supposed.
+#[test]
+fn a_test_supposes_what_comes_from_outside() {
+    let with = |given: &str, expect: &str| {
+        let source = SOUND
+            .replacen("- {id: pii.iban, minScore: 0.6}", "- {id: external.ner.*, minScore: 0.6}", 1)
+            .replacen("[custom.code], atLeast: 1", "[external.ner.person]", 1)
+            .replacen("given: {text: \"Le dossier PRJ-1234 avance.\"}", given, 1)
+            .replacen("output: \"Le dossier ***-**34 avance.\"", expect, 1);
+        problems_of(&source)
+    };
+    let found =
+        "given: {text: \"Voir Anne.\", externalFindings: [{detector: external.ner.person, value: Anne}]}";
+    assert_eq!(with(found, "output: \"Voir **ne.\""), []);
+    let unsure = found.replace("value: Anne", "value: Anne, score: 0.5");
+    let problems = with(&unsure, "output: \"Voir **ne.\"");
+    assert!(problems.iter().all(|one| one.path.starts_with("spec.tests[0].expect")), "{problems:?}");
+    assert_eq!(problems.len(), 3);
+}
+
 #[test]
 fn each_broken_policy_is_refused_at_its_place() {
     let mut failures = Vec::new();

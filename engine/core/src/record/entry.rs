@@ -136,6 +136,9 @@ pub struct DecisionFacts {
     /// Why the text was not inspected, when it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uninspected: Option<String>,
+    /// Why the external recogniser that the rules look to was not heard, when it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<String>,
     /// How many findings there were of each type; complete even when `findings` is cut.
     pub finding_counts: BTreeMap<String, u64>,
     /// What was found, in the order of the text.

@@ -47,6 +47,7 @@ use identifier::Identifiers;
 use keyed::{KeyedRule, Known};
 use names::Columns;
 use pattern::Rule;
+pub(crate) use words::plain;
 
 /// Something a built-in detector sees.
 #[derive(Debug)]

@@ -81,7 +81,7 @@ pub(super) fn is_capital(text: &str, at: usize) -> bool {
 }
 
 /// A value as its fingerprint is made: lower case, one space where any white space or comma was.
-pub(super) fn plain(value: &str) -> String {
+pub(crate) fn plain(value: &str) -> String {
     let mut plain = String::with_capacity(value.len());
     for word in value.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
         if !plain.is_empty() {
