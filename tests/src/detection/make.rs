@@ -126,6 +126,10 @@ pub fn documents(seed: u64, count: usize, size: usize) -> Vec<String> {
         .collect()
 }
 
+fn is_slot(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c))
+}
+
 /// A stretch of prose without anything to find, as most of a real document is.
 const PROSE: &str = "La réunion a confirmé le calendrier : les équipes livrent le module en deux étapes, puis la \
     formation commence. Le client demande un récapitulatif des options, avec les délais et les garanties. We agreed \
@@ -158,7 +162,12 @@ impl<'r> Filler<'r> {
         let mut rest = layout;
         while let Some((before, after)) = rest.split_once('{') {
             record.text.push_str(before);
-            let Some((slot, after)) = after.split_once('}') else { break };
+            // Any other brace belongs to the text.
+            let Some((slot, after)) = after.split_once('}').filter(|(slot, _)| is_slot(slot)) else {
+                record.text.push('{');
+                rest = after;
+                continue;
+            };
             rest = after;
             let start = record.text.chars().count();
             let (kind, list) = match slot.strip_prefix('-') {

@@ -318,6 +318,33 @@ fn a_disguised_value_has_the_span_and_the_fingerprint_of_the_plain_one() {
 }
 
 #[test]
+fn a_value_that_a_line_break_cuts_is_one() {
+    for (text, kind) in [
+        ("carte 4111 1111\n 1111 1111", "CARD"),
+        ("carte=4111 1111 \n1111 1111.", "CARD"),
+        ("iban=FR76300060000112\n34567890189\nsuite", "IBAN"),
+        ("SIRET 7328293\n2000074, à jour", "SIRET_FR"),
+        ("TVA FR4473\n2829320, à jour", "VAT_FR"),
+        ("> SIRET 732 829\r\n> 320 00074", "SIRET_FR"),
+    ] {
+        assert_eq!(kinds(text), [kind], "{text:?}");
+        assert!(kinds(&text.replace('\n', "\nA : ")).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn what_stands_on_the_line_behind_an_encoded_value_does_not_hide_it() {
+    let encoded = STANDARD.encode("IBAN FR76 3000 6000 0112 3456 7890 189");
+    for behind in ["", "\nsuite", "\nok\n", "\r\nvaleur=2"] {
+        assert_eq!(
+            kinds(&format!("valeur={}{behind}", encoded.trim_end_matches('='))),
+            ["IBAN"],
+            "{behind:?}"
+        );
+    }
+}
+
+#[test]
 fn fingerprints_differ_by_value_and_by_key() {
     let email =
         |name: &str, key| all().scan(&Readings::new(&format!("{name}@example.com")), &key)[0].fingerprint;

@@ -101,7 +101,10 @@ impl<'t> Blobs<'t> {
             Some((run.clone(), text))
         } else if starts_as_base64(token) {
             let (range, joined) = self.wrapped(&run);
-            base64(joined.as_deref().unwrap_or(token)).map(|text| (padded(bytes, range), text))
+            let whole = joined.and_then(|joined| base64(&joined)).map(|text| (range, text));
+            // What stands on the next line may be a word of its own.
+            let found = whole.or_else(|| base64(token).map(|text| (run.clone(), text)));
+            found.map(|(range, text)| (padded(bytes, range), text))
         } else {
             base32(token).map(|text| (padded(bytes, run.clone()), text))
         };

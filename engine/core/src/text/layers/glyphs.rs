@@ -101,7 +101,7 @@ fn trim(text: &str, range: Range<usize>) -> Range<usize> {
 /// Whether a byte starts a letter of a script with twins: Latin extensions, Greek, Cyrillic, Armenian, Cherokee,
 /// Lisu.
 fn may_start_twin(byte: u8) -> bool {
-    matches!(byte, 0xc4 | 0xc9 | 0xcd..=0xd6 | 0xe1 | 0xea)
+    matches!(byte, 0xc4 | 0xc6 | 0xc9 | 0xcd..=0xd6 | 0xe1 | 0xea)
 }
 
 /// Whether a token is Latin with twins in it.
@@ -177,7 +177,7 @@ fn twin(c: char) -> Option<char> {
         'О' | 'Ο' | 'Օ' | 'ꓳ' => 'O',
         'Р' | 'Ρ' | 'Ꮲ' | 'ꓑ' => 'P',
         'Ԛ' => 'Q',
-        'Ꮢ' | 'ꓣ' => 'R',
+        'Ʀ' | 'Ꮢ' | 'ꓣ' => 'R',
         'Ѕ' | 'Տ' | 'Ꮪ' | 'ꓢ' => 'S',
         'Т' | 'Τ' | 'Ꭲ' | 'ꓔ' => 'T',
         'Ս' | 'ꓴ' => 'U',

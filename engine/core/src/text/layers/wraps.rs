@@ -14,7 +14,8 @@ pub(super) fn find(text: &str) -> (Places, Places) {
     let mut joined = Places::new(Layer::Joined);
     let mut continued = Places::new(Layer::Continued);
     for feed in memchr::memchr_iter(b'\n', bytes) {
-        let end = if feed > 0 && byte_at(bytes, feed - 1) == b'\r' { feed - 1 } else { feed };
+        let line = bytes.get(feed.saturating_sub(MAX_TOKEN)..feed).unwrap_or_default();
+        let end = feed - line.iter().rev().take_while(|byte| matches!(**byte, b' ' | b'\t' | b'\r')).count();
         let rest = bytes.get(feed + 1..bytes.len().min(feed + 1 + MAX_INDENT)).unwrap_or_default();
         let next = feed + 1 + rest.iter().take_while(|byte| matches!(**byte, b' ' | b'\t' | b'>')).count();
         let line = bytes.get(end.saturating_sub(MAX_TOKEN)..end).unwrap_or_default();
@@ -24,8 +25,12 @@ pub(super) fn find(text: &str) -> (Places, Places) {
         {
             continue;
         }
-        let head = line.rsplit(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-        let tail = behind.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        // A key in front of it and what ends a sentence behind it are no part of a token.
+        let head =
+            line.rsplit(|byte| is_blank(*byte) || b"=:\"'(<".contains(byte)).next().unwrap_or_default();
+        let tail = behind.split(|byte| is_blank(*byte)).next().unwrap_or_default();
+        let punctuation = tail.iter().rev().take_while(|byte| b".,;:!?)\"'>".contains(byte)).count();
+        let tail = tail.get(..tail.len() - punctuation).unwrap_or_default();
         if is_cut(head, tail) {
             joined.push(end..next, "");
         }
@@ -34,6 +39,10 @@ pub(super) fn find(text: &str) -> (Places, Places) {
         }
     }
     (joined, continued)
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace()
 }
 
 fn is_token(byte: u8) -> bool {
@@ -49,9 +58,12 @@ fn is_cut(head: &[u8], tail: &[u8]) -> bool {
     let digits = |piece: &[u8]| piece.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = |piece: &[u8]| piece.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     let is_random = |piece: &[u8]| {
+        let has = |what: fn(&u8) -> bool| piece.iter().any(what);
         piece.len() >= 8
             && letters(piece) > 2
-            && (digits(piece) > 1 || piece.iter().any(|byte| b"_-".contains(byte)))
+            && (digits(piece) > 1
+                || has(|byte| b"_-".contains(byte))
+                || has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase))
     };
     if is_random(head) && is_random(tail) {
         return true;
@@ -69,7 +81,7 @@ fn is_number_cut(line: &[u8], tail: &[u8]) -> bool {
             && group.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
             && group.iter().any(u8::is_ascii_digit)
     };
-    let mut groups = line.rsplit(|byte| matches!(byte, b' ' | b'.' | b'-'));
+    let mut groups = line.rsplit(|byte| b" .-=:".contains(byte));
     let tail = tail.split(|byte| matches!(byte, b'.' | b'-' | b',' | b';')).next().unwrap_or_default();
     groups.next().is_some_and(is_group) && groups.next().is_some_and(is_group) && is_group(tail)
 }
