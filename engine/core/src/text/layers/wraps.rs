@@ -1,7 +1,7 @@
 //! In: line feeds. Out: nothing, where one breaks a token in two; a space, where one stands between two groups of
 //! digits of one number.
 
-use super::{Layer, Places, byte_at};
+use super::{Layer, Places};
 
 /// Longest token on either side that is looked at, in bytes.
 const MAX_TOKEN: usize = 128;
