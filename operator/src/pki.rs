@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::EncodePrivateKey as _;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{EncodePrivateKey as _, KeypairBytes};
 use rand::CryptoRng;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -132,9 +132,11 @@ pub(crate) fn signing_key(rng: &mut impl CryptoRng) -> SigningKey {
     SigningKey::from_bytes(&seed)
 }
 
-/// PKCS #8 PEM.
+/// PKCS #8 PEM of the first form (RFC 8410, section 7), without the public key: OpenSSL 3.0, and with it curl and Python,
+/// cannot read the other.
 pub(crate) fn pem_of(key: &SigningKey) -> Result<Zeroizing<String>, PkiError> {
-    key.to_pkcs8_pem(LineEnding::LF).map_err(|_| PkiError::Encoding)
+    let bare = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+    bare.to_pkcs8_pem(LineEnding::LF).map_err(|_| PkiError::Encoding)
 }
 
 fn serial(rng: &mut impl CryptoRng) -> [u8; 16] {
@@ -219,5 +221,21 @@ impl Certificate {
     /// Whether it should be renewed.
     pub(crate) fn is_due(&self, now: OffsetDateTime) -> bool {
         now >= self.due_at()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_as_every_library_reads_it() {
+        let pem = KeyKind::Ed25519.make(&mut rand::rng()).unwrap();
+        let lines: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = STANDARD.decode(lines).unwrap();
+        // RFC 8410, section 7: version 0, Ed25519, and a key of 32 bytes in two strings.
+        assert_eq!(hex::encode(&der[..16]), "302e020100300506032b657004220420");
+        assert_eq!(der.len(), 48);
+        assert!(KeyPair::from_pem(&pem).is_ok());
     }
 }
