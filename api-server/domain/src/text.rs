@@ -188,7 +188,16 @@ impl Phone {
         if !number.is_valid() || number.extension().is_some() {
             return Err(Fault::Phone);
         }
-        Ok(Self(number.format().mode(phonenumber::Mode::E164).to_string()))
+        let text = number.format().mode(phonenumber::Mode::E164).to_string();
+        // Zeros in the wrong place are read leniently and may not be kept: `+39 0 0011…` loses one.
+        match phonenumber::parse(Some(phonenumber::country::FR), &text) {
+            Ok(again)
+                if again.is_valid() && again.format().mode(phonenumber::Mode::E164).to_string() == text =>
+            {
+                Ok(Self(text))
+            }
+            _ => Err(Fault::Phone),
+        }
     }
 }
 
@@ -306,7 +315,15 @@ mod tests {
     fn telephone_numbers_become_e164() {
         assert_eq!(Phone::parse("01 23 45 67 89").unwrap().as_str(), "+33123456789");
         assert_eq!(Phone::parse("+32 2 555 12 12").unwrap().as_str(), "+3225551212");
-        for raw in ["12", "0000000000", "+999123", "appelez-moi", "01 23 45 67 89 ext. 3"] {
+        assert_eq!(Phone::parse("+39 06 6982 1234").unwrap().as_str(), "+390669821234");
+        for raw in [
+            "12",
+            "0000000000",
+            "+999123",
+            "appelez-moi",
+            "01 23 45 67 89 ext. 3",
+            "+39   0 0011 25 00 21 34",
+        ] {
             assert_eq!(Phone::parse(raw), Err(Fault::Phone), "{raw}");
         }
     }

@@ -143,6 +143,12 @@ impl Decoder {
         Self { pending: Vec::new(), started: false, text }
     }
 
+    /// Decodes lines that were cut at the byte of a line break, which UTF-16 does not survive: whatever they start
+    /// with, they are UTF-8 or windows-1252.
+    pub(super) fn of_lines() -> Self {
+        Self { started: true, ..Self::new() }
+    }
+
     /// What was decoded and not dropped yet.
     pub(super) fn text(&self) -> &Text {
         &self.text

@@ -108,9 +108,10 @@ impl Chunker {
         &self.origin
     }
 
-    /// Says that only the lines named with [`Self::add_line`] count.
+    /// Says that only the lines named with [`Self::add_line`] count, which come as a patch shows them.
     pub(super) fn only_added_lines(mut self) -> Self {
         self.lines = Some(Vec::new());
+        self.decoder = Decoder::of_lines();
         self
     }
 
