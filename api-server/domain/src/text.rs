@@ -184,20 +184,20 @@ impl Phone {
         if raw.len() > 40 {
             return Err(Fault::Phone);
         }
-        let number = phonenumber::parse(Some(phonenumber::country::FR), raw).map_err(|_| Fault::Phone)?;
+        // With a country beside it the parser reads an international number by that country's rules, and an Italian
+        // one loses the zero that belongs to it.
+        let raw = raw.trim();
+        let international =
+            raw.strip_prefix("00").or_else(|| raw.strip_prefix('+')).map(|rest| format!("+{rest}"));
+        let number = match &international {
+            Some(number) => phonenumber::parse(None, number),
+            None => phonenumber::parse(Some(phonenumber::country::FR), raw),
+        };
+        let number = number.map_err(|_| Fault::Phone)?;
         if !number.is_valid() || number.extension().is_some() {
             return Err(Fault::Phone);
         }
-        let text = number.format().mode(phonenumber::Mode::E164).to_string();
-        // Zeros in the wrong place are read leniently and may not be kept: `+39 0 0011…` loses one.
-        match phonenumber::parse(Some(phonenumber::country::FR), &text) {
-            Ok(again)
-                if again.is_valid() && again.format().mode(phonenumber::Mode::E164).to_string() == text =>
-            {
-                Ok(Self(text))
-            }
-            _ => Err(Fault::Phone),
-        }
+        Ok(Self(number.format().mode(phonenumber::Mode::E164).to_string()))
     }
 }
 
@@ -316,6 +316,7 @@ mod tests {
         assert_eq!(Phone::parse("01 23 45 67 89").unwrap().as_str(), "+33123456789");
         assert_eq!(Phone::parse("+32 2 555 12 12").unwrap().as_str(), "+3225551212");
         assert_eq!(Phone::parse("+39 06 6982 1234").unwrap().as_str(), "+390669821234");
+        assert_eq!(Phone::parse("0039 06 6982 1234").unwrap().as_str(), "+390669821234");
         for raw in [
             "12",
             "0000000000",
