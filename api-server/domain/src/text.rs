@@ -184,14 +184,13 @@ impl Phone {
         if raw.len() > 40 {
             return Err(Fault::Phone);
         }
-        // With a country beside it the parser reads an international number by that country's rules, and an Italian
-        // one loses the zero that belongs to it.
+        // Only a number that names no country of its own is read as a French one: with a country beside it the parser
+        // reads every number by that country's rules, and an Italian one loses the zero that belongs to it.
         let raw = raw.trim();
-        let international =
-            raw.strip_prefix("00").or_else(|| raw.strip_prefix('+')).map(|rest| format!("+{rest}"));
-        let number = match &international {
-            Some(number) => phonenumber::parse(None, number),
-            None => phonenumber::parse(Some(phonenumber::country::FR), raw),
+        let number = match raw.strip_prefix("00") {
+            Some(rest) => phonenumber::parse(None, format!("+{rest}")),
+            None => phonenumber::parse(None, raw)
+                .or_else(|_| phonenumber::parse(Some(phonenumber::country::FR), raw)),
         };
         let number = number.map_err(|_| Fault::Phone)?;
         if !number.is_valid() || number.extension().is_some() {
@@ -317,6 +316,7 @@ mod tests {
         assert_eq!(Phone::parse("+32 2 555 12 12").unwrap().as_str(), "+3225551212");
         assert_eq!(Phone::parse("+39 06 6982 1234").unwrap().as_str(), "+390669821234");
         assert_eq!(Phone::parse("0039 06 6982 1234").unwrap().as_str(), "+390669821234");
+        assert_eq!(Phone::parse("(+39) 06 6982 1234").unwrap().as_str(), "+390669821234");
         for raw in [
             "12",
             "0000000000",

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
-use super::text::is_binary;
+use super::text::holds_zero;
 use super::window::{CUT, Chunker, Commit, Origin, Window};
 use super::work::Stopped;
 
@@ -188,7 +188,7 @@ impl<'a, R: BufRead> Patches<'a, R> {
                 let piece = buffer.get(..length).unwrap_or_default();
                 if hunk.is_fresh && !piece.is_empty() {
                     hunk.is_fresh = false;
-                    hunk.is_binary = is_binary(piece);
+                    hunk.is_binary = holds_zero(piece);
                 }
                 if !hunk.is_binary {
                     windows.extend(hunk.chunker.push(piece));
@@ -280,7 +280,7 @@ mod tests {
     /// Path, commit, first line, text, and which lines count.
     type Told = (String, Option<String>, u64, String, Vec<Range<u64>>);
 
-    fn parsed(patch: &str) -> Vec<Told> {
+    fn parsed(patch: impl AsRef<[u8]>) -> Vec<Told> {
         let mut windows = Vec::new();
         let mut tell = |event| {
             if let Event::Window(window) = event {
@@ -288,7 +288,7 @@ mod tests {
             }
             Ok(())
         };
-        Patches::new(patch.as_bytes(), &mut tell).read().unwrap();
+        Patches::new(patch.as_ref(), &mut tell).read().unwrap();
         let told = |window: Window| {
             let commit = window.origin.commit.as_ref().map(|commit| commit.id.clone());
             let text = window.text.as_str().to_owned();
@@ -339,6 +339,7 @@ mod tests {
     #[test]
     fn binary_content_is_left_out() {
         assert!(parsed("+++ b/x\n@@ -0,0 +1 @@\n+a\0b\n").is_empty());
+        assert!(parsed(b"+++ b/x\n@@ -0,0 +1 @@\n+\xff\xfea\0\n").is_empty());
         assert!(parsed("diff --git a/x b/x\nBinary files a/x and b/x differ\n").is_empty());
     }
 

@@ -115,7 +115,12 @@ const SNIFFED: usize = 8000;
 
 /// Whether what starts with these bytes is no text.
 pub(super) fn is_binary(start: &[u8]) -> bool {
-    encoding(start) == Encoding::Utf8 && start.iter().take(SNIFFED).any(|byte| *byte == 0)
+    encoding(start) == Encoding::Utf8 && holds_zero(start)
+}
+
+/// Whether there is a zero byte where a reader looks first; in lines of a patch that alone tells what is no text.
+pub(super) fn holds_zero(start: &[u8]) -> bool {
+    start.iter().take(SNIFFED).any(|byte| *byte == 0)
 }
 
 fn encoding(start: &[u8]) -> Encoding {
