@@ -6,7 +6,9 @@
 
 mod audit;
 mod control_plane;
+mod node;
 mod pki;
+mod processes;
 mod wait;
 
 use std::io;
@@ -26,7 +28,9 @@ use tempfile::TempDir;
 
 pub use audit::{AuditEvent, AuditFilter, AuditObject, AuditStatus, AuditUser};
 pub use control_plane::{ControlPlane, ControlPlaneError, machine_address};
+pub use node::{ADDRESS, FOLDER, IMAGES, NEXT_VERSION, NODE, Node, SWEEP, Sweeper, sweep};
 pub use pki::PkiError;
+pub use processes::Processes;
 pub use wait::{Late, eventually};
 
 use crate::system::repository;

@@ -6,6 +6,8 @@
 //! pods say where the engines listen. Who measures asks each engine as the operator does, by a long poll over mutual
 //! TLS, and checks with decisions of the engines that what they acknowledge is what they do.
 
+mod follow;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,42 +15,30 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
-use kube::api::{ListParams, PartialObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::{NamespaceResourceScope, ResourceExt};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use novacrm_crds::conditions::{READY, REASON_ENFORCED};
 use novacrm_crds::{CompliancePolicy, CrmTenant};
-use novacrm_engine_wire::{Action, AnalyzeResponse, BundleStatus};
+use novacrm_engine_wire::Action;
 use novacrm_operator::crm_tenant::{ADMIN_PORT, ENGINE_PORT, names};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+
+pub use follow::{Following, Peer, changing_policy};
+use follow::{is_enforced, policy};
 
 use crate::cluster::{Cluster, ClusterError, Late, PATIENCE, TestNamespace, eventually};
 use crate::system::programs;
 
 /// Name of the Secret that describes the database server.
 const SERVER: &str = "default";
-/// The policy that changes.
-const CHANGING: &str = "changing";
-/// What its rule finds.
-const WORD: &str = "CHANGING-WORD";
 /// Longest time that hundreds of policies and the engines may take to settle.
 const SETTLE: Duration = Duration::from_secs(300);
-/// Longest that an engine lets a long poll wait, and some.
-const POLL_TIMEOUT: Duration = Duration::from_secs(40);
-/// Engines whose decisions are looked at after each change.
-const CHECKED: usize = 2;
-
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
@@ -142,6 +132,18 @@ pub enum PropagationError {
         /// By which version of the policy.
         found: Option<String>,
     },
+}
+
+impl PropagationError {
+    /// With what the operator said, where that is missing.
+    fn explained(mut self, words: String) -> Self {
+        if let Self::Late { said, .. } | Self::Program { said, .. } = &mut self
+            && said.is_empty()
+        {
+            *said = words;
+        }
+        self
+    }
 }
 
 /// Starts everything, makes the changes and ends everything. Dropped, it ends everything at once.
@@ -337,13 +339,7 @@ impl Stage {
                 ("KUBECONFIG", kubeconfig.as_ref()),
             ];
             let process = Process::start("novacrm-engine", &["serve"], log, &environment)?;
-            engines.push(Engine {
-                _process: process,
-                address,
-                url: format!("https://{}.{namespace}.svc:{ENGINE_PORT}", names::ENGINE),
-                operator: self.peer(names::OPERATOR_TLS, address)?,
-                api: self.peer(names::API_TLS, address)?,
-            });
+            engines.push(Engine { _process: process, address, peer: self.peer(address)? });
         }
         let probe = reqwest::Client::builder().no_proxy().build()?;
         for (index, engine) in engines.iter().enumerate() {
@@ -410,17 +406,11 @@ impl Stage {
         Ok(())
     }
 
-    /// A client with one of the tenant's identities for the engine at an address.
-    fn peer(&self, identity: &str, address: IpAddr) -> Result<reqwest::Client, PropagationError> {
-        let read = |file: &str| fs::read(self.folder.path().join(identity).join(file));
-        let config =
-            novacrm_service::tls::client_config(&read("ca.crt")?, &read("tls.crt")?, &read("tls.key")?)?;
-        let server = format!("{}.{}.svc", names::ENGINE, self.tenant.name());
-        Ok(reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(config)
-            .resolve(&server, SocketAddr::new(address, ENGINE_PORT))
-            .build()?)
+    /// The engine at an address, to the tenant's identities.
+    fn peer(&self, address: IpAddr) -> Result<Peer, PropagationError> {
+        Peer::new(self.tenant.name(), address, |identity, file| {
+            Ok(fs::read(self.folder.path().join(identity).join(file))?)
+        })
     }
 
     /// Waits until the operator says of every policy that every engine enforces it.
@@ -463,88 +453,17 @@ impl Stage {
         engines: &[Engine],
         say: &impl Fn(&str),
     ) -> Result<Outcome, PropagationError> {
-        let (tell, mut told) = mpsc::unbounded_channel();
-        // Aborts who asks when this ends.
-        let mut asking = JoinSet::new();
-        for (index, engine) in engines.iter().enumerate() {
-            asking.spawn(ask(index, engine.operator.clone(), engine.url.clone(), tell.clone()));
-        }
-        let maps = Api::namespaced(self.client.clone(), self.tenant.name());
-        asking.spawn(watch_bundle(maps, tell));
-        let policies: Api<CompliancePolicy> = self.api(&self.organisation);
-        let mut outcome = Outcome { samples: Vec::new(), decisions: 0, histogram: Vec::new() };
-        for change in 1..=size.changes {
-            let manifest = changing_policy(change);
-            let version = version(change);
-            let begun = Instant::now();
-            let patch = Patch::Merge(json!({ "spec": manifest.get("spec") }));
-            let written = policies.patch(CHANGING, &PatchParams::default(), &patch).await;
-            written.map_err(api("the changing policy"))?;
-            let answered = Instant::now();
-            let sample = self.acknowledged(&mut told, engines.len(), &version, begun, answered);
-            let Ok(sample) = tokio::time::timeout(PATIENCE, sample).await else {
-                let said = last_lines(&self.operator.log);
-                return Err(PropagationError::Program { what: "the way of a change to every engine", said });
-            };
-            outcome.samples.push(sample?);
-            for engine in engines.iter().cycle().skip(change).take(CHECKED.min(engines.len())) {
-                engine.decides(change).await?;
-                outcome.decisions += 1;
-            }
-            // The operator knows as well, and has said so, before the next one.
-            let enforced = || async {
-                let policy = policies.get(CHANGING).await.map_err(|error| error.to_string())?;
-                let active = policy.status.as_ref().and_then(|status| status.active.as_ref());
-                let known = active.is_some_and(|active| active.version == version);
-                if known && is_enforced(&policy, size.engines) {
-                    Ok(())
-                } else {
-                    Err(format!("{:?}", policy.status))
-                }
-            };
-            self.wait("the status of the changed policy", PATIENCE, enforced).await?;
-            if change % 50 == 0 {
-                say(&format!("{change} changes"));
-            }
-        }
-        outcome.histogram = self.histogram().await?;
-        Ok(outcome)
-    }
-
-    /// Waits until every engine acknowledged a version.
-    async fn acknowledged(
-        &self,
-        told: &mut mpsc::UnboundedReceiver<Told>,
-        engines: usize,
-        version: &str,
-        begun: Instant,
-        answered: Instant,
-    ) -> Result<Sample, PropagationError> {
-        let mut seen = vec![false; engines];
-        let mut bundle = None;
-        let mut times = Vec::new();
-        while times.len() < engines {
-            match told.recv().await {
-                Some(Told::Bundle(at)) if at > begun => {
-                    bundle.get_or_insert(at);
-                }
-                Some(Told::Engine { index, version: told, at }) if told == version => {
-                    if let Some(seen) = seen.get_mut(index).filter(|seen| !**seen) {
-                        *seen = true;
-                        times.push(at.saturating_duration_since(answered));
-                    }
-                }
-                Some(Told::Away(error)) => return Err(error.into()),
-                Some(Told::Bundle(_) | Told::Engine { .. }) => {}
-                // Never: who asks goes on as long as this.
-                None => std::future::pending().await,
-            }
-        }
-        Ok(Sample {
-            bundle: bundle.map_or(Duration::ZERO, |at| at.saturating_duration_since(answered)),
-            first: times.iter().min().copied().unwrap_or_default(),
-            last: times.iter().max().copied().unwrap_or_default(),
-        })
+        let peers: Vec<Peer> = engines.iter().map(|engine| engine.peer.clone()).collect();
+        let following = Following {
+            client: self.client.clone(),
+            organisation: self.organisation.name().to_owned(),
+            tenant: self.tenant.name().to_owned(),
+            peers,
+        };
+        let followed = following.changes(size.changes, say).await;
+        let (samples, decisions) =
+            followed.map_err(|error| error.explained(last_lines(&self.operator.log)))?;
+        Ok(Outcome { samples, decisions, histogram: self.histogram().await? })
     }
 
     async fn histogram(&self) -> Result<Vec<String>, PropagationError> {
@@ -558,146 +477,12 @@ impl Stage {
 struct Engine {
     _process: Process,
     address: IpAddr,
-    url: String,
-    operator: reqwest::Client,
-    api: reqwest::Client,
-}
-
-impl Engine {
-    /// Checks that it decides by a version of the changing policy.
-    async fn decides(&self, change: usize) -> Result<(), PropagationError> {
-        let request = json!({ "text": format!("Here is {WORD}.") });
-        let answer = self.api.post(format!("{}/v1/analyze", self.url)).json(&request).send().await?;
-        let answer: AnalyzeResponse = answer.error_for_status()?.json().await?;
-        let found = answer.rules.iter().find(|rule| rule.policy.name == CHANGING);
-        let found = found.map(|rule| rule.policy.version.clone());
-        let version = version(change);
-        let wanted = if redacts(change) { Action::Redact } else { Action::Flag };
-        if found.as_ref() != Some(&version) || answer.action != wanted {
-            return Err(PropagationError::Decision { version, action: answer.action, found });
-        }
-        Ok(())
-    }
-}
-
-/// What is told to who measures.
-enum Told {
-    /// The ConfigMap with the rules changed.
-    Bundle(Instant),
-    /// An engine enforces a version of the changing policy.
-    Engine { index: usize, version: String, at: Instant },
-    /// An engine cannot be asked.
-    Away(reqwest::Error),
-}
-
-/// Asks one engine again and again, as the operator does, until it cannot be asked.
-async fn ask(index: usize, client: reqwest::Client, url: String, tell: mpsc::UnboundedSender<Told>) {
-    let mut known: Option<String> = None;
-    let failed = loop {
-        let question = known.as_ref().map(|digest| format!("?not={digest}&refused=")).unwrap_or_default();
-        let asked = client.get(format!("{url}/v1/bundle{question}")).timeout(POLL_TIMEOUT).send().await;
-        // The head of the answer is the acknowledgement; what is in it is read afterwards.
-        let at = Instant::now();
-        let status = match asked.and_then(reqwest::Response::error_for_status) {
-            Ok(answer) => answer.json::<BundleStatus>().await,
-            Err(error) => Err(error),
-        };
-        let bundle = match status {
-            Ok(status) => status.bundle,
-            Err(error) => break error,
-        };
-        let Some(bundle) = bundle else { continue };
-        known = Some(bundle.digest);
-        let changing = bundle.policies.into_iter().find(|policy| policy.name == CHANGING);
-        if let Some(policy) = changing
-            && tell.send(Told::Engine { index, version: policy.version, at }).is_err()
-        {
-            return;
-        }
-    };
-    // Nobody listens any more only when everything ends.
-    let _ = tell.send(Told::Away(failed));
-}
-
-/// Tells when the ConfigMap with the rules changes.
-async fn watch_bundle(maps: Api<PartialObjectMeta<ConfigMap>>, tell: mpsc::UnboundedSender<Told>) {
-    let selection = watcher::Config::default().fields(&format!("metadata.name={}", names::BUNDLE));
-    let mut events = pin!(watcher(maps, selection).default_backoff().applied_objects());
-    while let Some(event) = events.next().await {
-        if event.is_ok() && tell.send(Told::Bundle(Instant::now())).is_err() {
-            return;
-        }
-    }
-}
-
-fn is_enforced(policy: &CompliancePolicy, engines: usize) -> bool {
-    let Some(status) = &policy.status else { return false };
-    let serving = status.engines.as_ref().and_then(|engines| usize::try_from(engines.serving).ok());
-    Some(status.observed_generation) == policy.metadata.generation
-        && serving == Some(engines)
-        && status
-            .conditions
-            .iter()
-            .any(|one| one.type_ == READY && one.status == "True" && one.reason == REASON_ENFORCED)
-}
-
-// ---- manifests -------------------------------------------------------------------------------------------------
-
-fn version(change: usize) -> String {
-    format!("1.{change}.0")
-}
-
-/// Every second version redacts what the others only flag.
-fn redacts(change: usize) -> bool {
-    change % 2 == 1
-}
-
-fn changing_policy(change: usize) -> Value {
-    let action = if redacts(change) { "redact" } else { "flag" };
-    policy(CHANGING, &version(change), WORD, "CHANGING", action)
+    peer: Peer,
 }
 
 fn small_policy(number: usize) -> Value {
     let word = format!("REF-{number:04}");
     policy(&format!("small-{number:04}"), "1.0.0", &word, &format!("SMALL-{number:04}"), "flag")
-}
-
-/// A policy that finds one word.
-fn policy(name: &str, version: &str, word: &str, rule: &str, action: &str) -> Value {
-    let text = json!({ "fr": "Un mot que cette règle cherche.", "en": "A word that this rule looks for." });
-    json!({
-        "metadata": { "name": name },
-        "spec": {
-            "version": version,
-            "changelog": format!("Version {version}."),
-            "owner": { "team": "Compliance", "contact": "compliance@acme.example" },
-            "enforcement": { "mode": "enforce", "failureMode": "block", "maxStalenessSeconds": 3600 },
-            "tenantSelector": {},
-            "detectors": [{ "id": "pii.email", "minScore": 0.5 }],
-            "customDetectors": [{
-                "id": format!("custom.{name}"), "type": "WORD", "description": text,
-                "pattern": format!(r"\b{word}\b"), "score": 0.9,
-            }],
-            "rules": [{
-                "id": rule, "severity": "high", "riskWeight": 50, "description": text,
-                "risksCovered": ["leak"], "references": [{ "law": "gdpr", "ref": "32" }],
-                "when": { "any": [{ "all": [{ "finding": { "detectors": [format!("custom.{name}")] } }] }] },
-                "action": { "type": action },
-            }],
-            "tests": [
-                {
-                    "name": "the word is found",
-                    "given": { "text": format!("Here is {word}.") },
-                    "expect": { "action": action, "rules": [rule] },
-                },
-                {
-                    "name": "another text passes",
-                    "given": { "text": "Here is nothing." },
-                    "expect": { "action": "allow" },
-                },
-            ],
-        },
-    })
 }
 
 fn tenant_manifest() -> Value {

@@ -31,7 +31,7 @@ pub enum ToolError {
     },
 }
 
-/// A program that is written in Go and not ours: `helm` (4), `helm3`, `kubeconform`, `crdify`.
+/// A program that is written in Go and not ours: `helm` (4), `helm3`, `kubeconform`, `coredns`, `crdify`.
 ///
 /// # Errors
 /// When it cannot be built.
@@ -49,6 +49,14 @@ pub fn kubernetes(release: &str) -> Result<PathBuf, ToolError> {
         Some(folder) => Ok(PathBuf::from(folder)),
         None => run("kubernetes", &[&format!("tests/cluster/{release}")]),
     }
+}
+
+/// The folder of the programs of a control plane and of a node, of the newest release that the tests know.
+///
+/// # Errors
+/// When they cannot be built.
+pub fn kubernetes_with_node() -> Result<PathBuf, ToolError> {
+    run("kubernetes", &["--node"])
 }
 
 /// Runs a script of ours, which prints a path; what it builds shows its progress.

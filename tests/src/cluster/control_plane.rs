@@ -1,40 +1,35 @@
 //! Nothing in; a real control plane out: etcd, kube-apiserver, kube-controller-manager and kube-scheduler as plain
-//! processes on the loopback interface, in a temporary folder. There is no node: no pod ever runs.
-//!
-//! Each process is bound to the life of the one that started it and has a process group of its own, so that
-//! nothing stays behind, however this one ends. The API server writes an audit log of every request.
+//! processes, in a temporary folder. It listens on the loopback interface, and there is no node, so that no pod ever
+//! runs; or where the pods of a [`Node`](super::Node) reach it. The API server writes an audit log of every request.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::pki::{self, Authority, PkiError};
+use super::processes::Processes;
 use super::{Cluster, ClusterError, Late, eventually};
-use crate::system::programs;
 use crate::tools::{ToolError, kubernetes};
 
 /// How long a start may take on a busy machine of two cores; it takes about five seconds on an idle one.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a start is tried again when another process took a port that was free a moment before.
 const ATTEMPTS: usize = 3;
+/// Name of the one node that there may be.
+pub(super) const NODE_NAME: &str = "novacrm-test";
 /// Range that Services get their addresses from.
 const SERVICE_ADDRESSES: &str = "10.96.0.0/16";
-/// What the log of a process that ended is quoted with, at most.
-const LAST_LINES: usize = 8;
-
 /// Every request is written down, without what was sent and answered.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
@@ -69,6 +64,9 @@ pub enum ControlPlaneError {
     /// No certificates.
     #[error(transparent)]
     Pki(#[from] PkiError),
+    /// The machine cannot be a node.
+    #[error("this machine cannot run pods: {0}")]
+    Machine(String),
     /// A process ended while it was needed.
     #[error("{name} ended ({status}) and said last:\n{said}")]
     Ended {
@@ -95,18 +93,13 @@ pub enum ControlPlaneError {
 /// A running control plane. It ends, with everything it held, when it is dropped.
 #[derive(Debug)]
 pub struct ControlPlane {
-    /// From the last started to the first, which is the order in which they end.
-    running: Vec<Running>,
+    processes: Processes,
     bin: PathBuf,
+    /// Where the API server listens.
+    address: IpAddr,
     api_port: u16,
     etcd_port: u16,
     folder: TempDir,
-}
-
-#[derive(Debug)]
-struct Running {
-    name: &'static str,
-    child: Child,
 }
 
 impl ControlPlane {
@@ -125,10 +118,14 @@ impl ControlPlane {
     pub async fn start_release(release: &str) -> Result<Self, ControlPlaneError> {
         // It fails only when it was done before.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let bin = kubernetes(release)?;
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), &kubernetes(release)?).await
+    }
+
+    /// Starts a control plane whose API server listens at an address of this machine.
+    pub(super) async fn start_at(address: IpAddr, bin: &Path) -> Result<Self, ControlPlaneError> {
         let mut attempt = 1;
         loop {
-            match Self::start_once(&bin).await {
+            match Self::start_once(address, bin).await {
                 Err(ControlPlaneError::Ended { said, .. })
                     if attempt < ATTEMPTS && said.contains("address already in use") =>
                 {
@@ -139,13 +136,14 @@ impl ControlPlane {
         }
     }
 
-    async fn start_once(bin: &Path) -> Result<Self, ControlPlaneError> {
+    async fn start_once(address: IpAddr, bin: &Path) -> Result<Self, ControlPlaneError> {
         let folder = tempfile::Builder::new()
             .prefix("novacrm-cluster.")
             .tempdir()
             .map_err(io("cannot make a temporary folder"))?;
         let (etcd_port, peer_port, api_port) = free_ports().map_err(io("no port is free"))?;
-        let mut plane = Self { running: Vec::new(), bin: bin.to_owned(), api_port, etcd_port, folder };
+        let processes = Processes::new(folder.path());
+        let mut plane = Self { processes, bin: bin.to_owned(), address, api_port, etcd_port, folder };
         plane.write_files()?;
         let client_url = format!("http://127.0.0.1:{etcd_port}");
         let peer_url = format!("http://127.0.0.1:{peer_port}");
@@ -194,15 +192,19 @@ impl ControlPlane {
 
     fn write_files(&self) -> Result<(), ControlPlaneError> {
         let folder = self.folder.path();
-        let authority = Authority::write(folder)?;
+        let authority = Authority::write(folder, self.address)?;
         for (file, user, group) in [
             ("admin.kubeconfig", "novacrm-test-admin", Some("system:masters")),
             ("controller-manager.kubeconfig", "system:kube-controller-manager", None),
             ("scheduler.kubeconfig", "system:kube-scheduler", None),
+            // For a node.
+            ("kubelet.kubeconfig", &format!("system:node:{NODE_NAME}"), Some("system:nodes")),
+            ("kube-proxy.kubeconfig", "system:kube-proxy", None),
+            ("coredns.kubeconfig", "novacrm-test-dns", Some("system:masters")),
         ] {
             let client = authority.client(user, group)?;
             let kubeconfig = kubeconfig(
-                &format!("https://127.0.0.1:{}", self.api_port),
+                &format!("https://{}:{}", self.address, self.api_port),
                 authority.pem().as_bytes(),
                 user,
                 "default",
@@ -217,12 +219,13 @@ impl ControlPlane {
     }
 
     fn run_api_server(&mut self) -> Result<(), ControlPlaneError> {
+        let advertised = if self.address.is_loopback() { machine_address() } else { self.address };
         let arguments = [
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port).into(),
-            "--bind-address=127.0.0.1".into(),
+            format!("--bind-address={}", self.address).into(),
             format!("--secure-port={}", self.api_port).into(),
             // EndpointSlices refuse a loopback address, and the server publishes its own in one.
-            format!("--advertise-address={}", machine_address()).into(),
+            format!("--advertise-address={advertised}").into(),
             flag("--tls-cert-file", &self.path("apiserver.crt")),
             flag("--tls-private-key-file", &self.path("apiserver.key")),
             flag("--client-ca-file", &self.path("ca.crt")),
@@ -233,7 +236,11 @@ impl ControlPlane {
             "--authorization-mode=Node,RBAC".into(),
             "--enable-admission-plugins=NodeRestriction".into(),
             "--allow-privileged=true".into(),
-            // No kube-proxy runs: a webhook behind a Service is called at the Service's endpoints.
+            flag("--kubelet-client-certificate", &self.path("kubelet-client.crt")),
+            flag("--kubelet-client-key", &self.path("kubelet-client.key")),
+            flag("--kubelet-certificate-authority", &self.path("ca.crt")),
+            "--kubelet-preferred-address-types=InternalIP".into(),
+            // Where no kube-proxy runs, a webhook behind a Service is called at the Service's endpoints.
             "--enable-aggregator-routing=true".into(),
             flag("--audit-policy-file", &self.path("audit-policy.yaml")),
             flag("--audit-log-path", &self.audit_log()),
@@ -243,38 +250,8 @@ impl ControlPlane {
         self.run("kube-apiserver", &arguments)
     }
 
-    /// Starts a program of the control plane, bound to the life of this process.
     fn run(&mut self, name: &'static str, arguments: &[OsString]) -> Result<(), ControlPlaneError> {
-        let program = self.bin.join(name);
-        if !program.is_file() {
-            let hint = "KUBEBUILDER_ASSETS names a folder with etcd, kube-apiserver, kube-controller-manager, \
-                        kube-scheduler and kubectl; without it they are built";
-            return Err(ControlPlaneError::Missing { program, hint });
-        }
-        let guardian = programs().join("novacrm-test-cluster");
-        if !guardian.is_file() {
-            let hint = "build it with `cargo build -p novacrm-tests`";
-            return Err(ControlPlaneError::Missing { program: guardian, hint });
-        }
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log(name))
-            .map_err(io("cannot write a log"))?;
-        let child = Command::new(guardian)
-            .args(["__exec", &std::process::id().to_string(), "--"])
-            .arg(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(io("cannot write a log"))?)
-            .stderr(log)
-            .current_dir(self.folder.path())
-            // Ctrl-C in the terminal reaches the one who started it, who ends the others in order.
-            .process_group(0)
-            .spawn()
-            .map_err(io("cannot start a program of the control plane"))?;
-        self.running.insert(0, Running { name, child });
-        Ok(())
+        self.processes.start(name, &self.bin.join(name), arguments, &[])
     }
 
     /// Waits until the server is ready; it knows the rights of the controllers then.
@@ -298,7 +275,7 @@ impl ControlPlane {
     {
         let client = self.cluster().await?.client().map_err(Box::new)?;
         let met = eventually(START_TIMEOUT, || {
-            let ended = self.ended();
+            let ended = self.processes.ended();
             let attempt = condition(client.clone());
             async move {
                 match ended {
@@ -310,27 +287,20 @@ impl ControlPlane {
         .await;
         match met {
             Ok(outcome) => outcome,
-            Err(late) => Err(ControlPlaneError::Late { late, said: self.last_words("kube-apiserver") }),
+            Err(late) => {
+                Err(ControlPlaneError::Late { late, said: self.processes.last_words("kube-apiserver") })
+            }
         }
     }
 
-    fn ended(&mut self) -> Option<ControlPlaneError> {
-        let found = self.running.iter_mut().find_map(|running| match running.child.try_wait() {
-            Ok(Some(status)) => Some((running.name, status)),
-            _ => None,
-        });
-        found.map(|(name, status)| ControlPlaneError::Ended { name, status, said: self.last_words(name) })
+    /// Sends the API server a signal.
+    pub(super) fn signal_api_server(&self, signal: Signal) {
+        self.processes.signal("kube-apiserver", signal);
     }
 
     /// Kills the API server, as a broken machine would. What it stored stays.
     pub fn kill_api_server(&mut self) {
-        self.running.retain_mut(|running| {
-            let keep = running.name != "kube-apiserver";
-            if !keep {
-                running.kill();
-            }
-            keep
-        });
+        self.processes.kill("kube-apiserver");
     }
 
     /// Starts the API server again on the same port and data, and waits until it answers.
@@ -371,39 +341,8 @@ impl ControlPlane {
         self.bin.join("kubectl")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.path(&format!("{name}.log"))
-    }
-
-    fn last_words(&self, name: &str) -> String {
-        let text = fs::read(self.log(name)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let mut lines: Vec<&str> = text.lines().rev().take(LAST_LINES).collect();
-        lines.reverse();
-        lines.join("\n")
-    }
-}
-
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        // Nothing of it is kept, so nothing need be put in order.
-        for running in &mut self.running {
-            running.kill();
-        }
-    }
-}
-
-impl Running {
-    fn kill(&mut self) {
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // It fails only when the group is gone.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.child.wait();
     }
 }
 
@@ -412,7 +351,7 @@ async fn answers(client: &Client) -> Result<(), kube::Error> {
     client.request_text(request).await.map(|_| ())
 }
 
-fn flag(name: &str, path: &Path) -> OsString {
+pub(super) fn flag(name: &str, path: &Path) -> OsString {
     let mut flag = OsString::from(name);
     flag.push("=");
     flag.push(path);
@@ -467,6 +406,6 @@ pub(super) fn kubeconfig(
     .to_string()
 }
 
-fn io(what: &'static str) -> impl Fn(io::Error) -> ControlPlaneError {
+pub(super) fn io(what: &'static str) -> impl Fn(io::Error) -> ControlPlaneError {
     move |source| ControlPlaneError::Io { what, source }
 }

@@ -37,32 +37,43 @@ pub enum PkiError {
 }
 
 impl Authority {
-    /// Makes an authority and writes what the servers need: `ca.crt`, `apiserver.{crt,key}` and the key pair of
-    /// service account tokens, `service-account.{pub,key}`.
-    pub(super) fn write(folder: &Path) -> Result<Self, PkiError> {
+    /// Makes an authority and writes what the servers need at an address: `ca.crt`, `apiserver.{crt,key}`,
+    /// `kubelet.{crt,key}`, the API server's own certificate as a client, `kubelet-client.{crt,key}`, and the key pair
+    /// of service account tokens, `service-account.{pub,key}`.
+    pub(super) fn write(folder: &Path, address: IpAddr) -> Result<Self, PkiError> {
         let mut params = named("novacrm-test-ca");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
-        let mut server = named("kube-apiserver");
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        server.subject_alt_names = vec![
+        let names = [
+            SanType::IpAddress(address),
             SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             SanType::IpAddress(FIRST_SERVICE_ADDRESS),
             SanType::DnsName("localhost".try_into()?),
             SanType::DnsName("kubernetes.default.svc".try_into()?),
         ];
-        let key = KeyPair::generate()?;
-        let certificate = server.signed_by(&key, &issuer)?;
+        for (name, names) in
+            [("apiserver", names.as_slice()), ("kubelet", names.get(..2).unwrap_or_default())]
+        {
+            let mut server = named(name);
+            server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            server.subject_alt_names = names.to_vec();
+            let key = KeyPair::generate()?;
+            let certificate = server.signed_by(&key, &issuer)?;
+            write(folder, &format!("{name}.crt"), &certificate.pem())?;
+            write(folder, &format!("{name}.key"), &key.serialize_pem())?;
+        }
         let tokens = KeyPair::generate()?;
 
         write(folder, "ca.crt", &issuer.pem())?;
-        write(folder, "apiserver.crt", &certificate.pem())?;
-        write(folder, "apiserver.key", &key.serialize_pem())?;
         write(folder, "service-account.pub", &tokens.public_key_pem())?;
         write(folder, "service-account.key", &tokens.serialize_pem())?;
-        Ok(Self { issuer })
+        let authority = Self { issuer };
+        let client = authority.client("kube-apiserver", Some("system:masters"))?;
+        write(folder, "kubelet-client.crt", &client.certificate)?;
+        write(folder, "kubelet-client.key", &client.key)?;
+        Ok(authority)
     }
 
     /// The authority's certificate, as PEM.

@@ -9,7 +9,11 @@
 )]
 
 mod gitops;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../common/helm.rs"]
 mod helm;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../common/kubectl.rs"]
 mod kubectl;
 mod lifecycle;
 mod render;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use novacrm_tests::cluster::ControlPlane;
+use novacrm_tests::cluster::{ControlPlane, KUBECONFIG, KUBECTL};
 use novacrm_tests::system::repository;
 use serde_json::Value;
 
@@ -18,6 +18,14 @@ impl Kubectl {
     /// As the administrator of a control plane.
     pub fn of(plane: &ControlPlane) -> Self {
         Self { program: plane.kubectl(), kubeconfig: plane.kubeconfig() }
+    }
+
+    /// As the administrator of the cluster that the environment names; `kubectl` of the path where none is named.
+    pub fn of_environment() -> Self {
+        let named =
+            |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let kubeconfig = named(KUBECONFIG).unwrap_or_else(|| panic!("{KUBECONFIG} names no cluster"));
+        Self { program: named(KUBECTL).unwrap_or_else(|| PathBuf::from("kubectl")), kubeconfig }
     }
 
     /// Runs it, with a text on standard input.
