@@ -19,7 +19,7 @@ use crate::services::{Clock, SystemClock, setup};
 
 /// The CRM API of a NovaCRM tenant.
 #[derive(Debug, Parser)]
-#[command(name = "novacrm-api-server", version, about)]
+#[command(name = "novacrm-api-server", version = novacrm_service::version!(), about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -49,7 +49,7 @@ const EXAMPLES: &str = "Examples:
 
 /// Turns CrmTenant and CompliancePolicy manifests into running CRMs.
 #[derive(Debug, Parser)]
-#[command(name = "novacrm-operator", version, after_help = EXAMPLES)]
+#[command(name = "novacrm-operator", version = novacrm_service::version!(), after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -159,7 +159,10 @@ impl Programs {
     }
 
     /// The folder of the programs, downloading them first where that is asked for.
-    async fn folder(&self) -> Result<PathBuf, PostgresError> {
+    ///
+    /// # Errors
+    /// When they cannot be downloaded, or one is missing.
+    pub async fn folder(&self) -> Result<PathBuf, PostgresError> {
         let folder = match self {
             Self::Installed(folder) => folder.clone(),
             Self::Downloaded(cache) => download(cache).await?,

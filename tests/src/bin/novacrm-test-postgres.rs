@@ -1,6 +1,7 @@
 //! `novacrm-test-postgres -- COMMAND…`: runs a command with `DATABASE_URL` naming a throwaway PostgreSQL.
 //!
 //! In: a command. Out: its exit code; the server and its data are gone afterwards, also after Ctrl-C.
+//! `novacrm-test-postgres --programs` only prints the folder that PostgreSQL is installed in, downloading it first.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -26,11 +27,16 @@ async fn main() -> ExitCode {
 
 async fn run(words: &[OsString]) -> Result<u8, Error> {
     if words.is_empty() {
-        return Err("usage: novacrm-test-postgres -- COMMAND [ARGUMENT …]".into());
+        return Err("usage: novacrm-test-postgres --programs | -- COMMAND [ARGUMENT …]".into());
     }
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| "two providers of cryptography")?;
+    if words == ["--programs"] {
+        let folder = Programs::find(None).folder().await?;
+        writeln!(std::io::stdout(), "{}", folder.parent().unwrap_or(&folder).display())?;
+        return Ok(0);
+    }
     // A parent that is ended by a signal would leave the server behind: asked to end while it starts, it is dropped.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
