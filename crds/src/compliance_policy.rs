@@ -41,7 +41,7 @@ const VERSION_GROWS: &str = "self == oldSelf || semver(self.version).isGreaterTh
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(VERSION_GROWS).message("spec.version must grow whenever the spec changes").field_path(".version"))]
+#[x_kube(validation = Rule::new(VERSION_GROWS).message("spec.version must grow whenever the spec changes; to go back, apply the old content as a new, higher version").field_path(".version"))]
 pub struct CompliancePolicySpec {
     /// Semantic version of the policy (semver 2.0.0 without build metadata, which has no order). It must grow whenever
     /// the spec changes; going back is a new version with the old content.

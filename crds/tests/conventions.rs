@@ -156,7 +156,7 @@ fn every_rule_says_what_it_asks_for() {
     });
     // A rule that vanished from the schema would vanish in silence.
     for needed in [
-        "spec: spec.version must grow whenever the spec changes",
+        "spec: spec.version must grow whenever the spec changes; to go back, apply the old content as a new, higher version",
         "spec.exceptions[]: an exception must be approved by somebody else than who asked for it",
         "spec.rules[].action: keepLast belongs to an action of type mask",
         "spec.rules[].action: form, scope and preserveFormat belong to an action of type tokenize",

@@ -4,6 +4,7 @@
 //! carried out.
 
 mod audit;
+mod diff;
 mod files;
 mod policy;
 mod scan;
@@ -20,7 +21,7 @@ const FAILED: u8 = 2;
 
 /// The AI compliance engine: decides what may reach an AI, and records it.
 #[derive(Debug, Parser)]
-#[command(name = "novacrm-engine", version, arg_required_else_help = true)]
+#[command(name = "novacrm-engine", version = novacrm_service::version!(), arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,7 +34,7 @@ enum Command {
     /// Migrate, export or verify the audit log
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Check and test policies, as admission and the engines do
+    /// Check, test and compare policies, as admission and the engines do
     Policy(policy::PolicyArgs),
     /// Find personal data and secrets in files, folders, a git history or standard input
     Scan(Box<scan::ScanArgs>),

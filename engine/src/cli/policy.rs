@@ -1,4 +1,4 @@
-//! `novacrm-engine policy lint|test`: files of manifests in; every problem with file, line and column, or the
+//! `novacrm-engine policy lint|test|diff`: files of manifests in; every problem with file, line and column, or the
 //! outcome of every test, out.
 //!
 //! A file that cannot be read is no problem of a policy; it ends the command.
@@ -45,6 +45,15 @@ enum Command {
                             problems, 2 a file could not be read"
     )]
     Test(Input),
+    /// Says what a change of policies does: what becomes stricter or looser, and which tests are decided otherwise
+    #[command(
+        after_help = "`looser` and `stricter` are said only where they hold for every text; the rest is to be read. What stands \
+                            in tests is not shown.\n\nExamples:\n  git worktree add ../before origin/main\n  \
+                            novacrm-engine policy diff ../before/policies policies --output markdown\n  novacrm-engine \
+                            policy diff before.yaml after.yaml --lang en --fail-on looser\n\nExit codes: 0 compared, 1 a \
+                            policy has problems or a change goes the way of --fail-on, 2 a file could not be read"
+    )]
+    Diff(super::diff::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -70,7 +79,7 @@ enum Output {
 
 /// Why the command could not do its work.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the result cannot be written")]
@@ -89,6 +98,7 @@ pub(super) fn run(
     let sound = match &args.command {
         Command::Lint(input) => lint(input, now, out, warnings)?,
         Command::Test(input) => test(input, out)?,
+        Command::Diff(arguments) => super::diff::run(arguments, out)?,
     };
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -169,7 +179,7 @@ fn lint(
 }
 
 /// Begins to measure how long a policy is judged, as the operator does; says whether that may go on.
-fn begin() -> impl Fn() -> bool {
+pub(super) fn begin() -> impl Fn() -> bool {
     policy::warm_up();
     let effort = Effort::begin(policy::JUDGING_LIMIT);
     move || !effort.is_spent()
@@ -326,7 +336,7 @@ fn outcomes(
     if others.is_empty() { Ok(tests) } else { Err(others) }
 }
 
-fn write_problem(problem: &PolicyProblem, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write_problem(problem: &PolicyProblem, indent: &str, out: &mut dyn Write) -> io::Result<()> {
     let file = problem.file.as_deref().unwrap_or("-");
     let (line, column) = (problem.line.unwrap_or(1), problem.column.unwrap_or(1));
     let path = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
@@ -338,7 +348,7 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> Result<(), Failure> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)?;
     Ok(())
@@ -446,6 +456,67 @@ spec:
             serde_json::from_str(&ran(&["test", "--output", "json", &path]).out).unwrap();
         assert_eq!(json["policies"][0]["tests"][0]["passed"], false);
         assert_eq!(json["policies"][0]["tests"][1]["passed"], true);
+    }
+
+    #[test]
+    fn diff_says_what_a_change_does_in_words_for_people_and_for_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = file(&folder, "before.yaml", POLICY);
+        let changed =
+            POLICY.replace("version: 1.0.0", "version: 1.1.0").replace("{type: mask}", "{type: flag}");
+        let after =
+            file(&folder, "after.yaml", &changed.replace("{action: mask, rules", "{action: flag, rules"));
+        let table = ran(&["diff", &before, &after]);
+        assert_eq!(table.code, Ok(ExitCode::SUCCESS), "{}", table.out);
+        for wanted in
+            ["1 plus souple(s)", "acme/codes 1.0.0 → 1.1.0", "PLUS SOUPLE  spec.rules[CODE-1].action"]
+        {
+            assert!(table.out.contains(wanted), "{wanted}: {}", table.out);
+        }
+        let markdown =
+            ran(&["diff", &before, &after, "--output", "markdown", "--lang", "en", "--fail-on", "looser"]);
+        assert_eq!(markdown.code, Ok(ExitCode::from(1)));
+        assert!(
+            markdown.out.contains("- a code is masked : mask (CODE-1) → flag (CODE-1)\n"),
+            "{}",
+            markdown.out
+        );
+        assert!(!markdown.out.contains("PRJ-1234"), "the text of a test is shown: {}", markdown.out);
+        let json: serde_json::Value =
+            serde_json::from_str(&ran(&["diff", &before, &after, "--output", "json"]).out).unwrap();
+        assert_eq!((&json["ok"], &json["looser"]), (&true.into(), &1.into()));
+        // The way back is stricter, and lower than what the cluster has.
+        let back = ran(&["diff", &after, &before, "--lang", "en", "--fail-on", "unclear"]);
+        assert_eq!(back.code, Ok(ExitCode::SUCCESS), "{}", back.out);
+        assert!(back.out.contains("1 stricter") && back.out.contains("higher version"), "{}", back.out);
+    }
+
+    #[test]
+    fn diff_compares_nothing_while_a_policy_has_problems() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = file(&folder, "before.yaml", POLICY);
+        let after = file(&folder, "after.yaml", &POLICY.replace("severity: high", "severity: hgih"));
+        let diff = ran(&["diff", &before, &after]);
+        assert_eq!(diff.code, Ok(ExitCode::from(1)));
+        assert!(
+            diff.out.starts_with(&format!("{after}:13:17: ")) && !diff.out.contains("plus souple"),
+            "{}",
+            diff.out
+        );
+    }
+
+    #[test]
+    fn diff_takes_an_empty_folder_for_no_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = folder.path().join("none");
+        std::fs::create_dir(&none).unwrap();
+        let after = file(&folder, "after.yaml", POLICY);
+        let diff = ran(&["diff", none.to_str().unwrap(), &after, "--lang", "en"]);
+        assert!(
+            diff.out.contains("acme/codes 1.0.0 (new)") && diff.out.contains("1 stricter"),
+            "{}",
+            diff.out
+        );
     }
 
     #[test]

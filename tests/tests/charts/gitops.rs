@@ -1,7 +1,7 @@
 //! Objects in, the judgement of Argo CD and of Flux out.
 
 use mlua::{Lua, LuaSerdeExt};
-use novacrm_tests::system::repository;
+use novacrm_tests::system::{programs, repository};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -93,4 +93,51 @@ fn the_examples_lead_to_the_charts_in_order() {
         assert!(repository().join(chart).join("Chart.yaml").exists(), "{chart}");
     }
     assert_eq!(releases[1]["spec"]["dependsOn"], json!([{ "name": releases[0]["metadata"]["name"] }]));
+}
+
+/// What the example tells a CI to run, run: on a change that tightens a policy.
+#[test]
+fn the_pull_request_workflow_sums_up_a_change() {
+    let workflow: Value = serde_yaml::from_str(&read("pull-request.yaml")).unwrap();
+    let steps = workflow["jobs"]["review"]["steps"].as_array().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("repository");
+    let policies = work.join("policies");
+    std::fs::create_dir_all(&policies).unwrap();
+    let example = repository().join("examples/quickstart/policies/acme-customer-data.yaml");
+    let policy = std::fs::read_to_string(example).unwrap();
+    let run = |command: &str, variables: &[(&str, &str)]| {
+        let path = format!("{}:{}", programs().display(), std::env::var("PATH").unwrap());
+        let output = std::process::Command::new("bash")
+            .args(["-euo", "pipefail", "-c", command])
+            .current_dir(&work)
+            .env("PATH", path)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{command}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let file = policies.join("acme.yaml");
+    std::fs::write(&file, &policy).unwrap();
+    let identity = "-c user.name=Platform -c user.email=platform@example.org";
+    run(&format!("git init -q && git add . && git {identity} commit -qm Begin"), &[]);
+    let base = run("git rev-parse HEAD", &[]).trim().to_owned();
+    let changed = policy
+        .replace("version: 1.0.0", "version: 1.1.0")
+        .replace("pii.phone, minScore: 0.5", "pii.phone, minScore: 0.4");
+    std::fs::write(&file, changed).unwrap();
+    run(&format!("git {identity} commit -qam Change"), &[]);
+    for name in ["Lint", "Test", "Compare"] {
+        let step = steps.iter().find(|step| step["name"] == name).unwrap();
+        run(step["run"].as_str().unwrap(), &[("BASE", &base)]);
+    }
+    let summary = std::fs::read_to_string(work.join("summary.md")).unwrap();
+    for wanted in
+        ["acme/acme-customer-data 1.0.0 → 1.1.0", "| plus strict | `spec.detectors[pii.phone].minScore`"]
+    {
+        assert!(summary.contains(wanted), "{wanted}: {summary}");
+    }
 }

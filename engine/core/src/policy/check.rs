@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use novacrm_crds::compliance_policy::{
-    ActionType, CompliancePolicySpec, GivenFinding, GivenUseCase, PolicyTest, UseCaseClass,
+    ActionType, CompliancePolicySpec, Given, GivenFinding, GivenUseCase, PolicyTest, UseCaseClass,
 };
 use novacrm_crds::crm_tenant::{CrmTenantSpec, Locale, RegisteredClass};
 use novacrm_crds::{Bilingual, CompliancePolicy, CrmTenant, LawReference};
@@ -24,7 +24,7 @@ use crate::pipeline::{Context, Decision, Request, Secrets, decide};
 use crate::{ExternalDetector, ExternalFinding, Span};
 
 /// The schema's message for an update that does not raise the version.
-pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes";
+pub(crate) const MUST_GROW: &str = "spec.version must grow whenever the spec changes; to go back, apply the old content as a new, higher version";
 /// As the schema of `CrmTenant` has it.
 pub(crate) const TYPE_STAYS: &str = "the type of a tenant's database cannot change";
 /// As the schema of `CrmTenant` has it.
@@ -334,10 +334,35 @@ fn run_tests(
     may_go_on: MayGoOn<'_>,
     problems: &mut Vec<PolicyProblem>,
 ) {
-    let policies = [Arc::new(compiled)];
-    let secrets = Secrets::of_tests();
+    let tested = Tested::new(compiled);
     for (index, test) in spec.tests.iter().enumerate() {
-        let given = &test.given;
+        let decision = tested.decide(&test.given);
+        compare(test, &decision, &format!("spec.tests[{index}].expect"), problems);
+        if !may_go_on() {
+            problems.push(too_slow());
+            return;
+        }
+    }
+}
+
+/// A policy alone, without its exceptions, as its tests ask it.
+pub(super) struct Tested {
+    policies: [Arc<CompiledPolicy>; 1],
+    secrets: Secrets,
+}
+
+impl Tested {
+    fn new(compiled: CompiledPolicy) -> Self {
+        Self { policies: [Arc::new(compiled)], secrets: Secrets::of_tests() }
+    }
+
+    /// A policy that was found to be sound.
+    pub(super) fn of(policy: &CheckedPolicy) -> Option<Self> {
+        let compiled = CompiledPolicy::compile(&BundledPolicy::from(policy)).ok()?;
+        Some(Self::new(compiled.into_tested()))
+    }
+
+    pub(super) fn decide(&self, given: &Given) -> Decision {
         let external: Vec<ExternalFinding> =
             given.external_findings.iter().filter_map(|one| supposed(one, &given.text)).collect();
         let request = Request {
@@ -354,12 +379,7 @@ fn run_tests(
         };
         let use_case = given.use_case.as_ref().and_then(registered).map(Arc::new);
         let context = Context { request: &request, use_case };
-        let decision = decide(&policies, &context, Some(&secrets), None);
-        compare(test, &decision, &format!("spec.tests[{index}].expect"), problems);
-        if !may_go_on() {
-            problems.push(too_slow());
-            return;
-        }
+        decide(&self.policies, &context, Some(&self.secrets), None)
     }
 }
 

@@ -4,6 +4,7 @@
 //! reads files with line and column, [`check`] judges one policy, [`check_update`] its growth.
 
 mod check;
+mod compare;
 pub(crate) mod compile;
 mod describe;
 mod exception;
@@ -21,6 +22,7 @@ pub use check::{
     CheckedPolicy, JUDGING_LIMIT, MayGoOn, Scope, TEST_FAILS, check, check_tenant, check_tenant_update,
     check_update, check_within, too_slow, warm_up,
 };
+pub use compare::{Change, Comparison, Decided, Direction, Evidence, PolicyComparison, compare};
 pub use compile::CompiledPolicy;
 pub use exception::{ExceptionInfo, expiry};
 pub use manifest::{Located, Manifest, Review, read_manifests, read_object, review, review_within};
