@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod command;
 pub mod detection;
+pub mod flux;
 pub mod load;
 pub mod propagation;
 pub mod system;

@@ -6,19 +6,24 @@
 //! of its own.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    reason = "a test fails by panicking, and says what it measured"
 )]
 
+mod chaos;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../common/helm.rs"]
 mod helm;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../common/kubectl.rs"]
 mod kubectl;
+mod life;
 mod load;
+mod machine;
+mod many;
+mod push;
 #[path = "../common/scenario.rs"]
 mod scenario;
 mod short;

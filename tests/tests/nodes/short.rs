@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::helm::{NAMESPACE, RELEASE};
 use crate::load::{Load, PROMPT};
+use crate::push::Pushed;
 use crate::scenario::{TIGHTENED, rules, tighten};
-use crate::site::{PATIENCE, POLICY, Site, TENANT};
+use crate::site::{APPLY, PATIENCE, POLICY, Site, TENANT};
 
 /// People who work while the system is upgraded.
 const WORKERS: usize = 4;
@@ -20,7 +21,7 @@ async fn a_tenant_is_installed_used_and_upgraded() {
     let api = site.log_in(TENANT).await;
 
     a_person_works(&api).await;
-    a_changed_policy_decides(&site, &api).await;
+    a_pushed_policy_decides(&site, &api).await;
     a_broken_policy_is_refused(&site, &api).await;
     the_front_end_is_served(&site).await;
     site.audit_log_verifies(TENANT).await;
@@ -45,12 +46,12 @@ async fn a_person_works(api: &Api) {
     assert_eq!(timeline["data"][0]["kind"], "assessment", "{timeline}");
 }
 
-/// Every engine enforces a policy once the cluster says that it does.
-async fn a_changed_policy_decides(site: &Site, api: &Api) {
+/// Every engine enforces what was pushed once Flux says so.
+async fn a_pushed_policy_decides(site: &Site, api: &Api) {
     let (_, verdict) = api.assess(PROMPT).await.unwrap();
     assert_eq!(verdict["action"], "mask", "{verdict}");
-    site.apply(&tighten(&site.policy()));
-    site.policy_is_ready();
+    let pushed = Pushed::start(site).await;
+    pushed.push_and_wait(&tighten(&site.policy()), "Redact IBANs").await;
     let status = site.kubectl.get(&["compliancepolicy", POLICY, "--namespace", TENANT])["status"].clone();
     assert_eq!(status["active"]["version"], TIGHTENED, "{status}");
     assert_eq!(status["engines"]["summary"], "2/2", "{status}");
@@ -66,7 +67,7 @@ async fn a_broken_policy_is_refused(site: &Site, api: &Api) {
     policy["spec"]["version"] = json!("99.0.1");
     policy["spec"]["rules"][0]["when"] =
         json!({ "any": [{ "all": [{ "finding": { "detectors": ["pii.nothing"] } }] }] });
-    let said = site.kubectl.refused(&["apply", "--server-side", "--filename", "-"], &policy.to_string());
+    let said = site.kubectl.refused(&APPLY, &policy.to_string());
     assert!(said.contains("pii.nothing") && said.contains("spec.rules[0]"), "{said}");
     let (_, verdict) = api.assess(PROMPT).await.unwrap();
     assert_eq!(verdict["action"], "redact", "the last good version goes on: {verdict}");

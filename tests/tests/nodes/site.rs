@@ -20,7 +20,7 @@ pub const TENANT: &str = "acme";
 /// Who logs in.
 const ADMINISTRATOR: &str = "admin@acme.example";
 /// Namespace of the database server.
-const DATABASES: &str = "databases";
+pub const DATABASES: &str = "databases";
 /// The policy that the tests change.
 pub const POLICY: &str = "acme-customer-data";
 
@@ -33,6 +33,11 @@ pub struct Site {
 impl Site {
     /// Installs the charts and a PostgreSQL server, and waits until the operator answers.
     pub async fn install(operators: usize) -> Self {
+        Self::install_on(operators, "{}").await
+    }
+
+    /// The same, with the source of the server's data volume: an `emptyDir`.
+    pub async fn install_on(operators: usize, volume: &str) -> Self {
         let kubectl = Kubectl::of_environment();
         let helm = Helm::new("helm").on(&kubectl.kubeconfig);
         let site = Self { kubectl, helm };
@@ -48,11 +53,8 @@ impl Site {
             NAMESPACE,
             "--set",
             &format!("replicaCount={operators}"),
-            // Between two lines of a log, on which a test waits.
-            "--set",
-            "logLevel=info",
         ]);
-        site.database_server("default", DATABASES);
+        site.database_server("default", DATABASES, volume);
         site.rolled_out(DATABASES, "postgres");
         site.rolled_out(NAMESPACE, RELEASE);
         site
@@ -68,7 +70,7 @@ impl Site {
     }
 
     /// Runs PostgreSQL in a namespace and names it to the operator.
-    fn database_server(&self, name: &str, namespace: &str) {
+    fn database_server(&self, name: &str, namespace: &str, volume: &str) {
         let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret",
@@ -77,6 +79,7 @@ impl Site {
         }));
         let manifests =
             std::fs::read_to_string(repository().join("tests/tests/nodes/postgres.yaml")).unwrap();
+        let manifests = manifests.replace("emptyDir: {}", &format!("emptyDir: {volume}"));
         self.kubectl.ok_with(&["apply", "--namespace", namespace, "--filename", "-"], &manifests);
         self.name_server(
             name,
@@ -98,12 +101,20 @@ impl Site {
 
     /// Applies the quickstart with so many replicas of engine and API.
     pub async fn quickstart(&self, replicas: usize) {
+        self.quickstart_with(|tenant| {
+            for part in ["engine", "api"] {
+                tenant["spec"][part] = json!({ "replicas": replicas });
+            }
+        })
+        .await;
+    }
+
+    /// Applies the quickstart with a tenant that was changed.
+    pub async fn quickstart_with(&self, change: impl Fn(&mut Value)) {
         self.namespace(TENANT);
         for mut object in quickstart() {
             if object["kind"] == "CrmTenant" {
-                for part in ["engine", "api"] {
-                    object["spec"][part] = json!({ "replicas": replicas });
-                }
+                change(&mut object);
             }
             // The webhook's certificate may not have reached the API server yet.
             self.admitted(&object).await;
@@ -262,7 +273,8 @@ impl Site {
     }
 }
 
-const APPLY: [&str; 5] = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
+/// Arguments of `kubectl` that apply what stands on its input, by force as GitOps tools do.
+pub const APPLY: [&str; 5] = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
 
 /// The objects of `examples/quickstart`.
 pub fn quickstart() -> Vec<Value> {

@@ -19,6 +19,19 @@ const SHARED: [&str; 6] = [
 ];
 /// The file that lists it.
 pub(super) const ABSENT: &str = "absent";
+/// The file that lists the tables of packet rules that were there.
+pub(super) const TABLES: &str = "tables";
+/// Those that kubelet and kube-proxy make.
+pub(super) const TABLES_MADE: [&str; 8] = [
+    "ip kube-proxy",
+    "ip6 kube-proxy",
+    "ip mangle",
+    "ip6 mangle",
+    "ip nat",
+    "ip6 nat",
+    "ip filter",
+    "ip6 filter",
+];
 /// The file that keeps whether the machine forwarded packets.
 pub(super) const FORWARD: &str = "ip_forward";
 pub(super) const FORWARD_SETTING: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -56,6 +69,12 @@ pub(super) fn prepare() -> Result<(), ControlPlaneError> {
     let absent: String =
         SHARED.iter().filter(|path| !Path::new(path).exists()).map(|path| format!("{path}\n")).collect();
     fs::write(folder.join(ABSENT), absent).map_err(io("cannot write a file of the node"))?;
+    let tables: String = TABLES_MADE
+        .iter()
+        .filter(|table| run("nft", &words(&format!("list table {table}"))).is_ok())
+        .map(|table| format!("{table}\n"))
+        .collect();
+    fs::write(folder.join(TABLES), tables).map_err(io("cannot write a file of the node"))?;
     let forward = fs::read_to_string(FORWARD_SETTING).map_err(io("cannot read a setting of the kernel"))?;
     fs::write(folder.join(FORWARD), forward).map_err(io("cannot write a file of the node"))?;
     fs::write(FORWARD_SETTING, "1").map_err(io("cannot change a setting of the kernel"))?;
@@ -92,6 +111,10 @@ pub(super) fn cgroup_roots() -> Vec<PathBuf> {
 /// Whether a kube-proxy has written its rules.
 pub(super) fn table_exists() -> bool {
     run("nft", &["list", "table", "ip", "kube-proxy"]).is_ok()
+}
+
+pub(super) fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
 }
 
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), ControlPlaneError> {

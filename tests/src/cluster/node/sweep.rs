@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::machine::{ABSENT, FORWARD, FORWARD_SETTING, cgroup_roots, run};
+use super::machine::{ABSENT, FORWARD, FORWARD_SETTING, TABLES, TABLES_MADE, cgroup_roots, run, words};
 use super::{BRIDGE, CGROUP, FOLDER};
 use crate::cluster::ControlPlaneError;
 use crate::cluster::control_plane::io;
@@ -96,7 +96,7 @@ pub fn sweep() -> Result<(), ControlPlaneError> {
 fn clean() {
     let folder = Path::new(FOLDER);
     // Those that start others first.
-    kill_all(|process| names_folder(process));
+    kill_all(names_folder);
     for root in cgroup_roots() {
         remove_cgroup(&root.join(CGROUP));
     }
@@ -105,9 +105,10 @@ fn clean() {
     }
     // With the last process and mount of a network namespace it is gone, and its end of the bridge.
     let _ = run("ip", &["link", "delete", BRIDGE]);
-    if folder.exists() {
-        for family in ["ip", "ip6"] {
-            let _ = run("nft", &["delete", "table", family, "kube-proxy"]);
+    if let Ok(before) = fs::read_to_string(folder.join(TABLES)) {
+        for table in TABLES_MADE.iter().filter(|table| !before.lines().any(|line| line == **table)) {
+            // It fails only when it was never made.
+            let _ = run("nft", &words(&format!("delete table {table}")));
         }
     }
     if let Ok(forward) = fs::read(folder.join(FORWARD)) {
