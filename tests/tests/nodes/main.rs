@@ -2,8 +2,8 @@
 //! `novacrm-test-cluster --node` starts, or on the cluster that `NOVACRM_TEST_KUBECONFIG` names, whose Service addresses
 //! this process must reach and whose nodes must have the images.
 //!
-//! `./task test:cluster` runs the test that is not ignored, `./task test:cluster:full` each of the others, in a cluster
-//! of its own.
+//! Without one of these they are ignored. `./task test:cluster` runs the one of `short`, `./task test:cluster:full` each
+//! of the others, in a cluster of its own.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -15,6 +15,7 @@ use crate::site::{APPLY, PATIENCE, POLICY, Site, TENANT};
 const WORKERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a node, which `./task test:cluster` starts"]
 async fn a_tenant_is_installed_used_and_upgraded() {
     let site = Site::install(2).await;
     site.quickstart(2).await;
