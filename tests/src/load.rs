@@ -2,7 +2,7 @@
 //! rate of arrival.
 //!
 //! In: an address, optionally a TLS configuration, and requests as a function of their number. Out: the rate and
-//! the latencies. Without a rate the latencies are those of a server that is always asked as fast as it answers.
+//! the latencies. Connections are made before the clock starts. Without a rate the latencies are those of a server that is always asked as fast as it answers.
 //! With one, a latency counts from the moment the request was due, so what waited for its connection counts too.
 
 use std::sync::Arc;
@@ -93,12 +93,19 @@ impl Load {
     where
         F: Fn(usize, usize) -> Request<Full<Bytes>> + Clone + Send + 'static,
     {
+        // A handshake costs as much as dozens of requests: none of them is to wait behind one.
+        let mut senders = Vec::with_capacity(self.connections);
+        for _ in 0..self.connections {
+            senders.push(self.connect().await?);
+        }
         let started = Instant::now();
-        let tasks: Vec<_> = (0..self.connections)
-            .map(|connection| {
+        let tasks: Vec<_> = senders
+            .into_iter()
+            .enumerate()
+            .map(|(connection, sender)| {
                 let load = self.clone();
                 let request = request.clone();
-                tokio::spawn(async move { load.connection(connection, started, request).await })
+                tokio::spawn(async move { load.ask(connection, sender, started, request).await })
             })
             .collect();
         let mut latencies = Vec::new();
@@ -111,28 +118,32 @@ impl Load {
         Ok(Measured { rate: latencies.len() as f64 / seconds, latencies })
     }
 
-    async fn connection<F>(
+    async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, LoadError> {
+        let failed = |source| LoadError::Connect { address: self.address.clone(), source };
+        let stream = TcpStream::connect(&self.address).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        match &self.tls {
+            None => Self::handshake(TokioIo::new(stream)).await,
+            Some(config) => {
+                let name =
+                    ServerName::try_from("localhost").map_err(std::io::Error::other).map_err(failed)?;
+                let stream =
+                    TlsConnector::from(config.clone()).connect(name, stream).await.map_err(failed)?;
+                Self::handshake(TokioIo::new(stream)).await
+            }
+        }
+    }
+
+    async fn ask<F>(
         &self,
         connection: usize,
+        mut sender: http1::SendRequest<Full<Bytes>>,
         started: Instant,
         request: F,
     ) -> Result<Vec<Duration>, LoadError>
     where
         F: Fn(usize, usize) -> Request<Full<Bytes>>,
     {
-        let failed = |source| LoadError::Connect { address: self.address.clone(), source };
-        let stream = TcpStream::connect(&self.address).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let mut sender = match &self.tls {
-            None => Self::handshake(TokioIo::new(stream)).await?,
-            Some(config) => {
-                let name =
-                    ServerName::try_from("localhost").map_err(std::io::Error::other).map_err(failed)?;
-                let stream =
-                    TlsConnector::from(config.clone()).connect(name, stream).await.map_err(failed)?;
-                Self::handshake(TokioIo::new(stream)).await?
-            }
-        };
         let mut latencies = Vec::new();
         while started.elapsed() < self.duration {
             let sent = match self.due(started, connection, latencies.len()) {

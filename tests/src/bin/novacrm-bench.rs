@@ -1,5 +1,6 @@
 //! `novacrm-bench [api|engine|memory|start …]`: what the system costs, beside its floors, on this machine.
-//! `novacrm-bench detection [--peers DIR] [--corpora DIR]`: how well and how fast detectors find.
+//! `novacrm-bench detection [--only PART] [--peers DIR] [--corpora DIR]`: how well and how fast detectors find; the
+//! parts are quality, speed, long (documents) and latency.
 //! `novacrm-bench propagation [--engines N] [--policies N] [--changes N]`: how long a policy takes to every engine,
 //! on the cluster and the database server that the environment names.
 //!
@@ -458,25 +459,34 @@ fn four_kilobytes() -> String {
 
 // ---- detection -------------------------------------------------------------------------------------------------
 
+/// What is measured of detection, in this order.
+const DETECTION: [&str; 4] = ["quality", "speed", "long", "latency"];
 /// Requests a second that the latency of detection is measured at.
 const PACE: f64 = 1000.0;
 
 /// How well and how fast detectors find, in this process, beside other detectors where they are installed, and
 /// through HTTP and TLS with the audit database in memory.
 async fn detection(flags: &[String]) -> Result<(), Error> {
-    let (mut peers, mut corpora) = (Vec::new(), None);
+    let (mut peers, mut corpora, mut only) = (Vec::new(), None, None);
     for pair in flags.chunks(2) {
-        let [flag, value] = pair else { return Err("each flag needs a folder".into()) };
+        let [flag, value] = pair else { return Err("each flag needs a value".into()) };
         match flag.as_str() {
             "--peers" => peers = peers::installed(Path::new(value)),
             "--corpora" => corpora = Some(Path::new(value)),
-            _ => return Err(format!("unknown flag {flag}; use --peers, --corpora").into()),
+            "--only" if DETECTION.contains(&value.as_str()) => only = Some(value.as_str()),
+            "--only" => return Err(format!("unknown part {value}; use {}", DETECTION.join(", ")).into()),
+            _ => return Err(format!("unknown flag {flag}; use --only, --peers, --corpora").into()),
         }
     }
-    report::quality(&peers, corpora, &say)?;
-    report::speed(&peers, &say)?;
-    report::long(&programs(), &say)?;
-    paced().await
+    for part in DETECTION.into_iter().filter(|part| only.is_none_or(|only| only == *part)) {
+        match part {
+            "quality" => report::quality(&peers, corpora, &say)?,
+            "speed" => report::speed(&peers, &say)?,
+            "long" => report::long(&programs(), &say)?,
+            _ => paced().await?,
+        }
+    }
+    Ok(())
 }
 
 /// The latency of decisions on 4 kB at a given rate, with the databases in memory: what is left is the engine.
