@@ -150,52 +150,58 @@ fn index_code_points(original: &str) -> Vec<usize> {
 fn normalize(original: &str) -> (Cow<'_, str>, Vec<Change>) {
     let mut text = String::with_capacity(original.len());
     let mut changes: Vec<Change> = Vec::new();
-    let mut chars = original.char_indices().peekable();
     // Start of the original bytes that were read but not yet copied.
     let mut copied = 0;
-    let mut cluster = String::new();
+    let mut next = 0;
     let mut folded = String::new();
-    while let Some((at, first)) = chars.next() {
-        if first.is_ascii() && chars.peek().is_none_or(|(_, next)| next.is_ascii()) {
-            continue;
-        }
-        cluster.clear();
-        cluster.push(first);
-        while cluster.chars().count() <= MAX_COMBINING_MARKS {
-            match chars.peek() {
-                Some(&(_, mark)) if !mark.is_ascii() && canonical_combining_class(mark) != 0 => {
-                    cluster.push(mark);
-                    chars.next();
-                }
-                _ => break,
-            }
-        }
+    while let Some((at, cluster)) = next_cluster(original, next) {
+        next = at + cluster.len();
         folded.clear();
-        if cluster.len() == first.len_utf8() {
-            match fold::fold(first) {
+        let mut chars = cluster.chars();
+        match (chars.next(), chars.next()) {
+            (Some(alone), None) => match fold::fold(alone) {
                 Fold::Keep => continue,
                 Fold::Drop => {}
                 Fold::To(to) => folded.push(to),
                 Fold::Compose => folded.extend(cluster.nfkc()),
-            }
-        } else {
-            folded.extend(cluster.nfkc());
+            },
+            _ => folded.extend(cluster.nfkc()),
         }
         if folded == cluster {
             continue;
         }
-        let end = at + cluster.len();
         text.push_str(original.get(copied..at).unwrap_or_default());
         let start = text.len();
         text.push_str(&folded);
-        changes.push(Change { normalized: start..text.len(), original: at..end });
-        copied = end;
+        changes.push(Change { normalized: start..text.len(), original: at..next });
+        copied = next;
     }
     if changes.is_empty() {
         return (Cow::Borrowed(original), changes);
     }
     text.push_str(original.get(copied..).unwrap_or_default());
     (Cow::Owned(text), changes)
+}
+
+/// The next character from a byte on that is not ASCII, or is followed by combining marks, with these marks and where
+/// it starts.
+fn next_cluster(text: &str, from: usize) -> Option<(usize, &str)> {
+    let other = text.as_bytes().get(from..)?.iter().position(|byte| !byte.is_ascii())? + from;
+    let first = text.get(other..)?.chars().next()?;
+    // Marks belong to what stands before them, ASCII too.
+    let (start, mut end) = match other.checked_sub(1) {
+        Some(before) if before >= from && is_mark(first) => (before, other),
+        _ => (other, other + first.len_utf8()),
+    };
+    for mark in text.get(end..)?.chars().take(MAX_COMBINING_MARKS).take_while(|c| is_mark(*c)) {
+        end += mark.len_utf8();
+    }
+    text.get(start..end).map(|cluster| (start, cluster))
+}
+
+/// Whether a character is a combining mark; the first of them is U+0300.
+fn is_mark(c: char) -> bool {
+    c >= '\u{300}' && canonical_combining_class(c) != 0
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ struct Run {
 /// The runs of a text, in order.
 pub(super) fn runs(original: &str) -> Vec<Hidden> {
     let mut found = Vec::new();
+    if !may_hide(original) {
+        return found;
+    }
     let mut run: Option<Run> = None;
     let mut before = ' ';
     let mut place = 0;
@@ -67,6 +70,14 @@ pub(super) fn runs(original: &str) -> Vec<Hidden> {
     }
     found.extend(run.and_then(|run| run.end(place)));
     found
+}
+
+/// Whether any unseen character stands in a text. All of them start with one of three bytes of UTF-8, which few
+/// texts have.
+fn may_hide(text: &str) -> bool {
+    memchr::memchr3_iter(0xe2, 0xef, 0xf3, text.as_bytes())
+        .filter_map(|at| text.get(at..)?.chars().next())
+        .any(|c| kind(c) != Kind::Seen)
 }
 
 impl Run {
