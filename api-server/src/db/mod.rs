@@ -202,7 +202,9 @@ fn store_error(error: &sqlx::Error) -> StoreError {
             match (database.code().as_deref(), field) {
                 (Some("23505"), Some(field)) => StoreError::Duplicate { field },
                 (Some("23503"), Some(field)) => StoreError::UnknownReference { field },
-                (Some(code), _) if code.starts_with("08") || code.starts_with("57P") || code == "53300" => {
+                // Connection exceptions, insufficient resources (a full disk, too many connections), and the server
+                // being stopped: classes of PostgreSQL's Appendix A.
+                (Some(code), _) if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => {
                     StoreError::Unavailable
                 }
                 (code, _) => StoreError::Failed(format!("SQLSTATE {}", code.unwrap_or("unknown"))),

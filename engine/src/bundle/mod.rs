@@ -319,7 +319,10 @@ impl<S: BundleSource> Following<S> {
 
     async fn loaded(&mut self, loaded: Loaded) {
         self.loading = None;
+        let in_force = self.bundles.current().map(|in_force| in_force.bundle.sequence());
         match loaded.result {
+            // Files that lag behind say nothing of the source when they tell what is known.
+            Ok(bundle) if loaded.fallback && in_force == Some(bundle.sequence()) => {}
             Ok(bundle) => {
                 if loaded.fallback {
                     // The files were written by someone who had reached the source then.

@@ -225,6 +225,31 @@ async fn files_count_only_while_the_source_is_away_and_where_they_are_newer() {
 }
 
 #[tokio::test]
+async fn files_that_tell_what_is_known_are_no_contact() {
+    let dir = tempfile::tempdir().unwrap();
+    let publish = |sequence: u64, written: std::time::SystemTime| {
+        let new = dir.path().join("new");
+        std::fs::write(&new, encoded(sequence)).unwrap();
+        std::fs::File::options().write(true).open(&new).unwrap().set_modified(written).unwrap();
+        std::fs::rename(new, dir.path().join(BUNDLE_KEY)).unwrap();
+    };
+    let now = std::time::SystemTime::now();
+    let it = follow(None, Some(dir.path()));
+    it.offers(encoded(5));
+    it.until(|status| status.digest.is_some()).await;
+    it.tells(Observation::Away("refused".to_owned()));
+    it.until(Status::unreachable).await;
+    let contact = it.bundles.last_contact();
+    // As kubelet writes them, a while after the source gave the same.
+    publish(5, now + Duration::from_secs(60));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    publish(6, now - Duration::from_secs(3600));
+    let newer = good(6).digest();
+    it.until(|status| status.digest.as_ref() == Some(&newer)).await;
+    assert_eq!(it.bundles.last_contact(), contact);
+}
+
+#[tokio::test]
 async fn without_contact_the_age_of_the_files_counts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(BUNDLE_KEY);
