@@ -1,6 +1,9 @@
 //! What a platform team does to a tenant over the years, with pods that run.
 
+use std::path::Path;
+
 use novacrm_tests::cluster::eventually;
+use novacrm_tests::system::programs;
 use serde_json::{Value, json};
 
 use crate::load::Load;
@@ -60,18 +63,9 @@ async fn a_tenant_survives_what_is_done_to_it() {
     let mut again = quickstart().into_iter().find(|object| object["kind"] == "CrmTenant").unwrap();
     site.apply(&again);
     let foreign = eventually(PATIENCE, || async {
-        let tenant = site.kubectl.get(&["crmtenant", TENANT, "--namespace", TENANT]);
-        let reasons: Vec<&Value> = tenant["status"]["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|one| &one["reason"])
-            .collect();
-        if reasons.iter().any(|reason| **reason == "ForeignData") {
-            Ok(())
-        } else {
-            Err(format!("{reasons:?}"))
-        }
+        let reasons = site.reasons(TENANT);
+        let told = reasons.iter().any(|reason| reason == "ForeignData");
+        if told { Ok(()) } else { Err(format!("{reasons:?}")) }
     });
     foreign.await.unwrap();
     again["spec"]["adoptTenantId"] = json!(id);
@@ -80,6 +74,91 @@ async fn a_tenant_survives_what_is_done_to_it() {
     let api = site.log_in(TENANT).await;
     assert_eq!(api.get("/contacts?limit=200").await.unwrap().1["data"], before["data"]);
     site.audit_log_verifies(TENANT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes, and a node of its own"]
+async fn a_tenant_that_goes_with_its_data_leaves_a_dump() {
+    let site = Site::install(1).await;
+    let volume = tempfile::tempdir().unwrap();
+    site.namespace(TENANT);
+    claim(&site, volume.path());
+    site.quickstart_with(|tenant| {
+        tenant["spec"]["deletionPolicy"] = json!("Delete");
+        tenant["spec"]["finalDump"] = json!({ "claimName": ARCHIVE });
+    })
+    .await;
+    let api = site.log_in(TENANT).await;
+    let load = Load::start(&api, WORKERS);
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let told = load.stop().await;
+    told.assert_kept(&api).await;
+
+    // Unconfirmed, it stays and is used.
+    let tenant = site.kubectl.get(&["crmtenant", TENANT, "--namespace", TENANT]);
+    let id = tenant["metadata"]["uid"].as_str().unwrap();
+    site.kubectl.ok(&["delete", "crmtenant", TENANT, "--namespace", TENANT, "--wait=false"]);
+    let unconfirmed = eventually(PATIENCE, || async {
+        let reasons = site.reasons(TENANT);
+        let told = reasons.iter().any(|reason| reason == "DeletionUnconfirmed");
+        if told { Ok(()) } else { Err(format!("{reasons:?}")) }
+    });
+    unconfirmed.await.unwrap();
+    assert!(api.get("/contacts").await.unwrap().0.is_success());
+
+    change(&site, &json!({ "metadata": { "annotations": { "novacrm.io/confirm-deletion": id } } }));
+    let name = format!("crmtenant/{TENANT}");
+    site.kubectl.ok(&["wait", "--for=delete", &name, "--namespace", TENANT, "--timeout=240s"]);
+
+    // Every verdict that somebody was told is in the dump, and its log verifies without a cluster.
+    let folder = volume.path().join(format!("novacrm-{id}"));
+    let mut verify = std::process::Command::new(programs().join("novacrm-engine"));
+    verify.args(["audit", "verify", "--from"]).arg(folder.join("audit/log"));
+    verify.arg("--public-key").arg(folder.join("audit/audit-public.key"));
+    let said = verify.output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    println!("{said}");
+    let records: usize = said.split_whitespace().nth(1).and_then(|count| count.parse().ok()).unwrap();
+    assert!(
+        records >= told.verdicts.len()
+            && said.contains(&format!("Intact: {records} records, {records} covered"))
+    );
+    assert!(folder.join("crm/manifest.json").is_file());
+    // What belonged to the tenant is collected; the Job of the dump stays with the claim, ended.
+    let managed = "--selector=app.kubernetes.io/managed-by=novacrm-operator";
+    let gone = eventually(PATIENCE, || async {
+        let mut left = site.kubectl.names(&["secrets,deployments,services", "--namespace", TENANT, managed]);
+        let running = "--field-selector=status.phase=Running";
+        left.extend(site.kubectl.names(&["pods", "--namespace", TENANT, running]));
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+    gone.await.unwrap();
+}
+
+/// The claim that the last dump is written to.
+const ARCHIVE: &str = "archive";
+
+/// A claim bound to a folder of this machine.
+fn claim(site: &Site, folder: &Path) {
+    let node = site.kubectl.names(&["nodes"])[0].trim_start_matches("node/").to_owned();
+    let is_node = json!({ "key": "kubernetes.io/hostname", "operator": "In", "values": [node] });
+    let size = json!({ "storage": "1Gi" });
+    site.apply(&json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": { "name": ARCHIVE },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "capacity": size, "local": { "path": folder }, "storageClassName": "",
+            "nodeAffinity": { "required": { "nodeSelectorTerms": [{ "matchExpressions": [is_node] }] } },
+        },
+    }));
+    site.apply(&json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": ARCHIVE, "namespace": TENANT },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": { "requests": size }, "storageClassName": "",
+            "volumeName": ARCHIVE,
+        },
+    }));
 }
 
 fn change(site: &Site, patch: &Value) {

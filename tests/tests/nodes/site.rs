@@ -171,6 +171,14 @@ impl Site {
         );
     }
 
+    /// The reasons of all conditions of a tenant.
+    pub fn reasons(&self, tenant: &str) -> Vec<String> {
+        let tenant = self.kubectl.get(&["crmtenant", tenant, "--namespace", tenant]);
+        let conditions = tenant["status"]["conditions"].as_array();
+        let reasons = conditions.into_iter().flatten().filter_map(|one| one["reason"].as_str());
+        reasons.map(str::to_owned).collect()
+    }
+
     /// What all pods say of themselves, for who reads why a test failed.
     fn pods(&self) -> String {
         let said = |arguments: &[&str]| {
