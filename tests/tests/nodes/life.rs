@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use novacrm_tests::cluster::eventually;
+use novacrm_tests::cluster::{ADDRESS, eventually};
 use novacrm_tests::system::programs;
 use serde_json::{Value, json};
 
 use crate::load::Load;
+use crate::outside::Outside;
+use crate::short::a_person_works;
 use crate::site::{PATIENCE, Site, TENANT, quickstart};
 
 /// People who work meanwhile.
@@ -133,6 +135,29 @@ async fn a_tenant_that_goes_with_its_data_leaves_a_dump() {
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     });
     gone.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes, and a node of its own"]
+async fn a_server_outside_of_the_cluster_serves_a_tenant() {
+    let site = Site::install(1).await;
+    let outside = Outside::start().await;
+    site.name_server("outside", &outside.url);
+    site.quickstart_with(|tenant| {
+        tenant["spec"]["database"] =
+            json!({ "type": "managed", "managed": { "serverRef": { "name": "outside" } } });
+    })
+    .await;
+    let api = site.log_in(TENANT).await;
+    a_person_works(&api).await;
+    let load = Load::start(&api, WORKERS);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let told = load.stop().await;
+    told.assert_no_failure();
+    told.assert_kept(&api).await;
+    told.assert_recorded(&site.audit_log(TENANT)).await;
+    assert!(site.audit_log(TENANT).contains(&ADDRESS.to_string()), "the tenant is on another server");
+    site.audit_log_verifies(TENANT).await;
 }
 
 /// The claim that the last dump is written to.

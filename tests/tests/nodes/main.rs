@@ -23,6 +23,7 @@ mod life;
 mod load;
 mod machine;
 mod many;
+mod outside;
 mod push;
 #[path = "../common/scenario.rs"]
 mod scenario;

@@ -30,7 +30,8 @@ async fn a_tenant_is_installed_used_and_upgraded() {
     site.audit_log_verifies(TENANT).await;
 }
 
-async fn a_person_works(api: &Api) {
+/// Somebody asks with a customer's data, and is told what may leave.
+pub async fn a_person_works(api: &Api) {
     let (status, contacts) = api.get("/contacts?limit=5").await.unwrap();
     assert_eq!(status, StatusCode::OK, "{contacts}");
     let contact = contacts["data"][0]["id"].as_str().unwrap();
