@@ -8,7 +8,8 @@ import { PHASE_DEVELOPMENT_SERVER } from 'next/constants';
 export default function config(phase: string): NextConfig {
   const shared: NextConfig = { reactStrictMode: true, trailingSlash: true };
   if (phase !== PHASE_DEVELOPMENT_SERVER) {
-    return { ...shared, output: 'export' };
+    // The name of the build stands in its paths: a random one, unless whoever builds gives one of their own.
+    return { ...shared, output: 'export', generateBuildId: () => process.env.NOVACRM_BUILD_ID ?? null };
   }
   const api = process.env.NOVACRM_API_URL ?? 'http://127.0.0.1:8080';
   return {
