@@ -270,6 +270,13 @@ impl Site {
         })
     }
 
+    /// Whether a pod gets requests.
+    pub fn is_ready(&self, namespace: &str, pod: &str) -> bool {
+        let pod = self.kubectl.get(&["pod", pod, "--namespace", namespace]);
+        let conditions = pod["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|one| one["type"] == "Ready" && one["status"] == "True")
+    }
+
     /// Names of the pods of a part, of those that are not ending.
     pub fn pods_of(&self, namespace: &str, part: &str) -> Vec<String> {
         let selector = format!("--selector=app.kubernetes.io/name={part}");
