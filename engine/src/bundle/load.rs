@@ -54,8 +54,9 @@ pub(super) struct Refused {
 /// Decodes, checks and compiles; what `in_force` compiled already is not compiled again.
 pub(super) async fn load(offer: Offer, tenant: String, in_force: Option<Arc<InForce>>) -> Loaded {
     let Offer { bytes, raw_digest, as_of, fallback, received } = offer;
-    let compiling =
-        tokio::task::spawn_blocking(move || compile(&bytes, &raw_digest, &tenant, in_force.as_deref()));
+    let compiling = tokio::task::spawn_blocking(move || {
+        compile(&bytes, &raw_digest, &tenant, in_force.as_deref(), fallback)
+    });
     let result = compiling.await.unwrap_or_else(|_| {
         Err(refused(
             raw(&raw_digest),
@@ -70,6 +71,7 @@ fn compile(
     raw_digest: &RawDigest,
     tenant: &str,
     in_force: Option<&InForce>,
+    fallback: bool,
 ) -> Result<CompiledBundle, Refused> {
     let received = Received::decode(bytes).map_err(|error| refused(raw(raw_digest), error.to_string()))?;
     let digest = received.digest().to_owned();
@@ -79,7 +81,9 @@ fn compile(
     let before = in_force.map(|in_force| &in_force.bundle);
     if let Some(before) = before {
         let (offered, current) = (received.bundle().sequence, before.sequence());
-        if offered < current || (offered == current && digest != before.digest()) {
+        // Files that lag behind tell nothing with what is known, not even that the source is there.
+        let is_repeated = offered == current && (fallback || digest != before.digest());
+        if offered < current || is_repeated {
             let message = format!("its sequence {offered} is not after {current}, which is in force");
             return Err(Refused { is_older: true, ..refused(digest, message) });
         }

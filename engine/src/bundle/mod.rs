@@ -158,17 +158,7 @@ impl Bundles {
         tenant: String,
         shutdown: CancellationToken,
     ) {
-        let mut following = Following {
-            bundles: self,
-            source,
-            fallback,
-            tenant,
-            offered: None,
-            waiting: None,
-            loading: None,
-            tried_previous: None,
-            told_stale: false,
-        };
+        let mut following = Following::new(self, source, fallback, tenant);
         tokio::select! {
             () = following.run() => {}
             () = shutdown.cancelled() => {}
@@ -262,6 +252,20 @@ struct Following<S> {
 type Loading = std::pin::Pin<Box<dyn Future<Output = Loaded> + Send>>;
 
 impl<S: BundleSource> Following<S> {
+    fn new(bundles: Bundles, source: S, fallback: Option<Files>, tenant: String) -> Self {
+        Self {
+            bundles,
+            source,
+            fallback,
+            tenant,
+            offered: None,
+            waiting: None,
+            loading: None,
+            tried_previous: None,
+            told_stale: false,
+        }
+    }
+
     async fn run(&mut self) {
         loop {
             let away = self.bundles.status.borrow().unreachable();
@@ -319,10 +323,7 @@ impl<S: BundleSource> Following<S> {
 
     async fn loaded(&mut self, loaded: Loaded) {
         self.loading = None;
-        let in_force = self.bundles.current().map(|in_force| in_force.bundle.sequence());
         match loaded.result {
-            // Files that lag behind say nothing of the source when they tell what is known.
-            Ok(bundle) if loaded.fallback && in_force == Some(bundle.sequence()) => {}
             Ok(bundle) => {
                 if loaded.fallback {
                     // The files were written by someone who had reached the source then.

@@ -30,6 +30,15 @@ impl BundleSource for Told {
     }
 }
 
+impl Following<Told> {
+    /// Loads what waits, as following it does.
+    async fn settle(&mut self) {
+        let offer = self.waiting.take().unwrap();
+        let loaded = self.load(offer).await;
+        self.loaded(loaded).await;
+    }
+}
+
 struct Followed {
     bundles: Bundles,
     tell: mpsc::UnboundedSender<Observation>,
@@ -226,27 +235,27 @@ async fn files_count_only_while_the_source_is_away_and_where_they_are_newer() {
 
 #[tokio::test]
 async fn files_that_tell_what_is_known_are_no_contact() {
-    let dir = tempfile::tempdir().unwrap();
-    let publish = |sequence: u64, written: std::time::SystemTime| {
-        let new = dir.path().join("new");
-        std::fs::write(&new, encoded(sequence)).unwrap();
-        std::fs::File::options().write(true).open(&new).unwrap().set_modified(written).unwrap();
-        std::fs::rename(new, dir.path().join(BUNDLE_KEY)).unwrap();
-    };
-    let now = std::time::SystemTime::now();
-    let it = follow(None, Some(dir.path()));
-    it.offers(encoded(5));
-    it.until(|status| status.digest.is_some()).await;
-    it.tells(Observation::Away("refused".to_owned()));
-    it.until(Status::unreachable).await;
-    let contact = it.bundles.last_contact();
+    let bundles = Bundles::new(BundleMetrics::default());
+    let (_tell, observations) = mpsc::unbounded_channel();
+    let source = Told { observations, previous: None };
+    let mut following = Following::new(bundles.clone(), source, None, TENANT.to_owned());
+    let offered =
+        |sequence: u64, as_of: OffsetDateTime| Observation::Offered { bytes: encoded(sequence), as_of };
+    let now = OffsetDateTime::now_utc();
+
+    following.observed(offered(5, now)).await;
+    following.settle().await;
+    let contact = bundles.last_contact();
+    assert!(contact.is_some());
     // As kubelet writes them, a while after the source gave the same.
-    publish(5, now + Duration::from_secs(60));
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    publish(6, now - Duration::from_secs(3600));
-    let newer = good(6).digest();
-    it.until(|status| status.digest.as_ref() == Some(&newer)).await;
-    assert_eq!(it.bundles.last_contact(), contact);
+    following.observed_of_fallback(offered(5, now + Duration::from_secs(60)));
+    following.settle().await;
+    assert_eq!(bundles.last_contact(), contact);
+
+    following.observed_of_fallback(offered(6, now + Duration::from_secs(60)));
+    following.settle().await;
+    assert_eq!(bundles.current().unwrap().bundle.sequence(), 6);
+    assert!(bundles.last_contact() > contact, "news is");
 }
 
 #[tokio::test]

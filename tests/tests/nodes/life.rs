@@ -13,6 +13,8 @@ use crate::site::{PATIENCE, Site, TENANT, quickstart};
 
 /// People who work meanwhile.
 const WORKERS: usize = 4;
+/// What they are told before a tenant counts as used.
+const ANSWERS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes, and a node of its own"]
@@ -64,12 +66,7 @@ async fn a_tenant_survives_what_is_done_to_it() {
     site.kubectl.ok(&["delete", "crmtenant", TENANT, "--namespace", TENANT, "--timeout=120s"]);
     let mut again = quickstart().into_iter().find(|object| object["kind"] == "CrmTenant").unwrap();
     site.apply(&again);
-    let foreign = eventually(PATIENCE, || async {
-        let reasons = site.reasons(TENANT);
-        let told = reasons.iter().any(|reason| reason == "ForeignData");
-        if told { Ok(()) } else { Err(format!("{reasons:?}")) }
-    });
-    foreign.await.unwrap();
+    site.tenant_says(TENANT, "ForeignData").await;
     again["spec"]["adoptTenantId"] = json!(id);
     site.apply(&again);
     site.tenant_is_ready(TENANT);
@@ -92,7 +89,7 @@ async fn a_tenant_that_goes_with_its_data_leaves_a_dump() {
     .await;
     let api = site.log_in(TENANT).await;
     let load = Load::start(&api, WORKERS);
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    load.until(ANSWERS).await;
     let told = load.stop().await;
     told.assert_kept(&api).await;
 
@@ -100,12 +97,7 @@ async fn a_tenant_that_goes_with_its_data_leaves_a_dump() {
     let tenant = site.kubectl.get(&["crmtenant", TENANT, "--namespace", TENANT]);
     let id = tenant["metadata"]["uid"].as_str().unwrap();
     site.kubectl.ok(&["delete", "crmtenant", TENANT, "--namespace", TENANT, "--wait=false"]);
-    let unconfirmed = eventually(PATIENCE, || async {
-        let reasons = site.reasons(TENANT);
-        let told = reasons.iter().any(|reason| reason == "DeletionUnconfirmed");
-        if told { Ok(()) } else { Err(format!("{reasons:?}")) }
-    });
-    unconfirmed.await.unwrap();
+    site.tenant_says(TENANT, "DeletionUnconfirmed").await;
     assert!(api.get("/contacts").await.unwrap().0.is_success());
 
     change(&site, &json!({ "metadata": { "annotations": { "novacrm.io/confirm-deletion": id } } }));
@@ -121,10 +113,8 @@ async fn a_tenant_that_goes_with_its_data_leaves_a_dump() {
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     println!("{said}");
     let records: usize = said.split_whitespace().nth(1).and_then(|count| count.parse().ok()).unwrap();
-    assert!(
-        records >= told.verdicts.len()
-            && said.contains(&format!("Intact: {records} records, {records} covered"))
-    );
+    assert!(records >= told.verdicts.len(), "{said}");
+    assert!(said.contains(&format!("Intact: {records} records, {records} covered")), "{said}");
     assert!(folder.join("crm/manifest.json").is_file());
     // What belonged to the tenant is collected; the Job of the dump stays with the claim, ended.
     let managed = "--selector=app.kubernetes.io/managed-by=novacrm-operator";
@@ -151,7 +141,7 @@ async fn a_server_outside_of_the_cluster_serves_a_tenant() {
     let api = site.log_in(TENANT).await;
     a_person_works(&api).await;
     let load = Load::start(&api, WORKERS);
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    load.until(ANSWERS).await;
     let told = load.stop().await;
     told.assert_no_failure();
     told.assert_kept(&api).await;

@@ -5,14 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use novacrm_tests::cluster::eventually;
 use novacrm_tests::system::Api;
 use reqwest::StatusCode;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinHandle;
+
+use crate::site::PATIENCE;
 
 /// A prompt that the quickstart's policy changes.
 pub const PROMPT: &str = "IBAN FR76 3000 6000 0112 3456 7890 189";
@@ -22,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// People at work.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    /// Answers to all of them so far.
+    answers: Arc<AtomicUsize>,
     workers: Vec<JoinHandle<Told>>,
 }
 
@@ -40,8 +45,9 @@ impl Load {
     /// Sends so many people to work.
     pub fn start(api: &Api, workers: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(AtomicUsize::new(0));
         let worker = |_| {
-            let (api, stop) = (api.clone(), Arc::clone(&stop));
+            let (api, stop, answers) = (api.clone(), Arc::clone(&stop), Arc::clone(&answers));
             tokio::spawn(async move {
                 let mut told = Told::default();
                 while !stop.load(Ordering::Relaxed) {
@@ -52,12 +58,22 @@ impl Load {
                         StatusCode::OK,
                     );
                     tokio::time::sleep(PAUSE).await;
+                    answers.fetch_add(2, Ordering::Relaxed);
                 }
                 told
             })
         };
         let workers = (0..workers).map(worker).collect();
-        Self { stop, workers }
+        Self { stop, answers, workers }
+    }
+
+    /// Waits until people were answered so often.
+    pub async fn until(&self, answers: usize) {
+        let answered = eventually(PATIENCE, || async {
+            let so_far = self.answers.load(Ordering::Relaxed);
+            if so_far >= answers { Ok(()) } else { Err(format!("{so_far} answers")) }
+        });
+        answered.await.unwrap();
     }
 
     /// Sends everybody home and gathers what they were told.

@@ -171,12 +171,15 @@ impl Site {
         );
     }
 
-    /// The reasons of all conditions of a tenant.
-    pub fn reasons(&self, tenant: &str) -> Vec<String> {
-        let tenant = self.kubectl.get(&["crmtenant", tenant, "--namespace", tenant]);
-        let conditions = tenant["status"]["conditions"].as_array();
-        let reasons = conditions.into_iter().flatten().filter_map(|one| one["reason"].as_str());
-        reasons.map(str::to_owned).collect()
+    /// Waits until a condition of a tenant has a reason.
+    pub async fn tenant_says(&self, tenant: &str, reason: &str) {
+        let said = eventually(PATIENCE, || async {
+            let tenant = self.kubectl.get(&["crmtenant", tenant, "--namespace", tenant]);
+            let conditions = &tenant["status"]["conditions"];
+            let told = conditions.as_array().is_some_and(|all| all.iter().any(|one| one["reason"] == reason));
+            if told { Ok(()) } else { Err(conditions.to_string()) }
+        });
+        said.await.unwrap();
     }
 
     /// What all pods say of themselves, for who reads why a test failed.

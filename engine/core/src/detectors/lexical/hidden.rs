@@ -130,6 +130,14 @@ mod tests {
     }
 
     #[test]
+    fn no_unseen_character_is_passed_over() {
+        for c in (char::MIN..=char::MAX).filter(|c| kind(*c) != Kind::Seen) {
+            assert!(may_hide(&format!("é{c}")), "{c:?}");
+        }
+        assert!(!may_hide("l’été à 20 €"));
+    }
+
+    #[test]
     fn flags_joiners_and_marks_of_order_are_no_text() {
         for text in [
             format!("\u{1f3f4}{}\u{e007f}", tags("gbeng")),
