@@ -11,13 +11,12 @@ use novacrm_service::serve;
 use novacrm_service::tls::{Identity, TlsError};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::append::Appender;
 use crate::audit::{Database, sequence};
 use crate::bundle::{Bundles, ConfigMaps, Files};
-use crate::http::{self, Engine};
+use crate::http::{self, Engine, Inspections};
 use crate::keys::{KeyError, Keys};
 use crate::metrics::{AUDIT, AuditObserver, BUNDLE, Metrics};
 use crate::recogniser::{self, Recogniser, RecogniserError};
@@ -115,7 +114,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
         keys,
         metrics,
         recogniser,
-        inspections: Arc::new(Semaphore::new(inspections())),
+        inspections: Inspections::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
         budget: settings.budget,
     };
     let app = http::router(Arc::new(engine), Pipeline::new(&mut registry));
@@ -137,11 +136,6 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     }
     tracing::info!("engine stopped");
     Ok(served?)
-}
-
-/// As many inspections as there are processors, and one more to fill the gaps.
-fn inspections() -> usize {
-    std::thread::available_parallelism().map_or(2, std::num::NonZero::get) + 1
 }
 
 /// Tells readiness of the rules. Rules out of contact are still rules: their `failureMode` decides, so an engine

@@ -2,6 +2,8 @@
 //! in words, shutdown. No product logic, and nothing of ours below it.
 
 pub mod admin;
+pub mod body;
+mod connections;
 pub mod effort;
 pub mod error;
 pub mod problem;

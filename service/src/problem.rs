@@ -8,16 +8,12 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::time::Instant;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{
-    DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, OptionalFromRequest, Request, State,
-};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, OptionalFromRequest, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,6 +25,8 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use utoipa::ToSchema;
+
+use crate::body::{self, Bodies, Limit};
 
 /// Where the kinds of problem are documented.
 const TYPE_BASE: &str = "https://novacrm.io/problems/";
@@ -296,29 +294,9 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let accepted = media_type(request.headers()).is_some_and(|kind| {
-            kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-        });
-        if !accepted {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Type de contenu non pris en charge",
-                "Unsupported media type",
-            )
-            .detail(Text::new(
-                "Envoyez du JSON avec l'en-tête `Content-Type: application/json`.",
-                "Send JSON with the header `Content-Type: application/json`.",
-            )));
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::too_large()
-            }
-            _ => Problem::bad_request(Text::new("Le corps s'interrompt.", "The body breaks off.")),
-        })?;
-        parse(&body).map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        json_type(request.headers())?;
+        parse(&body::read(request).await?).map(Self)
     }
 }
 
@@ -337,6 +315,29 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
     }
+}
+
+/// Checks that a body is announced as JSON.
+///
+/// # Errors
+/// 415.
+pub fn json_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let accepted = media_type(headers).is_some_and(|kind| {
+        kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    });
+    if accepted {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "Type de contenu non pris en charge",
+        "Unsupported media type",
+    );
+    Err(problem.detail(Text::new(
+        "Envoyez du JSON avec l'en-tête `Content-Type: application/json`.",
+        "Send JSON with the header `Content-Type: application/json`.",
+    )))
 }
 
 fn media_type(headers: &HeaderMap) -> Option<String> {
@@ -476,14 +477,22 @@ struct RouteLabels {
 /// The middleware of a server, with its metrics.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
+    bodies: Bodies,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
 }
 
 impl Pipeline {
-    /// Registers `http_requests` and `http_request_duration_seconds` (by matched route, never by path).
+    /// Registers `http_requests` and `http_request_duration_seconds` (by matched route, never by path), and what
+    /// [`Bodies::new`] registers. Bodies share [`body::BUDGET_BYTES`].
     pub fn new(registry: &mut Registry) -> Self {
+        Self::with_budget(body::BUDGET_BYTES, registry)
+    }
+
+    /// [`Pipeline::new`], where the bodies of all requests may take so many bytes together.
+    pub fn with_budget(bytes: usize, registry: &mut Registry) -> Self {
         let pipeline = Self {
+            bodies: Bodies::new(bytes, registry),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.0005, 2.0, 14))),
         };
@@ -497,13 +506,13 @@ impl Pipeline {
     }
 
     /// Wraps all routes: trace and log, problems in the reader's language, panics, bodies of at most `body_limit`
-    /// bytes. Unless the router has a fallback of its own, give it [`not_found`].
+    /// bytes where a route has no limit of its own. Unless the router has a fallback of its own, give it [`not_found`].
     pub fn wrap(self, router: Router, body_limit: usize) -> Router {
         // One layer: the router boxes and clones each one for every request.
         let layer = ServiceBuilder::new()
             .layer(axum::middleware::from_fn_with_state(self, handle))
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(DefaultBodyLimit::max(body_limit));
+            .layer(Extension(Limit(body_limit)));
         router.method_not_allowed_fallback(method_not_allowed).layer(layer)
     }
 }
@@ -539,8 +548,10 @@ async fn handle(State(pipeline): State<Pipeline>, mut request: Request, next: Ne
     let instance = instance(&route, request.uri().path());
     let asked = Asked { english, instance, trace_id: trace_id.clone() };
     request.extensions_mut().insert(asked.clone());
+    let reserved = pipeline.bodies.admit(&mut request);
 
     let mut response = next.run(request).instrument(span.clone()).await;
+    drop(reserved);
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = problem.render(&asked);

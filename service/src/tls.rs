@@ -78,16 +78,23 @@ pub fn client_config(authorities: &[u8], chain: &[u8], key: &[u8]) -> Result<Cli
     files.client_config(Path::new(""))
 }
 
-/// Who is at the other end of a connection: the last segment of the URI in its certificate
-/// (`spiffe://<namespace>.novacrm/<name>`), verified against the tenant's authority.
+/// Who is at the other end of a connection: the path of the URI in its certificate
+/// (`spiffe://<namespace>.novacrm/<name>`), verified against the tenant's authority. The trust domain of the URI is that of
+/// the server's own certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer(pub Arc<str>);
+
+/// The trust domain of this process's own certificate (`<namespace>.novacrm`); it follows a rotation. Empty for a
+/// certificate without a SPIFFE ID, which therefore admits no peer.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustDomain(Arc<ArcSwap<String>>);
 
 /// A process's identity, always the newest one that could be read.
 #[derive(Clone)]
 pub struct Identity {
     server: RustlsConfig,
     client: Arc<ArcSwap<reqwest::Client>>,
+    domain: TrustDomain,
 }
 
 impl fmt::Debug for Identity {
@@ -107,6 +114,7 @@ impl Identity {
         let identity = Self {
             server: RustlsConfig::from_config(files.server(dir)?),
             client: Arc::new(ArcSwap::from_pointee(files.client(dir)?)),
+            domain: TrustDomain(Arc::new(ArcSwap::from_pointee(files.trust_domain()))),
         };
         tokio::spawn(identity.clone().follow(dir.to_owned(), files, shutdown));
         Ok(identity)
@@ -121,6 +129,10 @@ impl Identity {
 
     pub(crate) fn server(&self) -> RustlsConfig {
         self.server.clone()
+    }
+
+    pub(crate) fn trust_domain(&self) -> TrustDomain {
+        self.domain.clone()
     }
 
     async fn follow(self, dir: PathBuf, mut seen: Files, shutdown: CancellationToken) {
@@ -139,6 +151,7 @@ impl Identity {
                 Ok((server, client)) => {
                     self.server.reload_from_config(server);
                     self.client.store(Arc::new(client));
+                    self.domain.0.store(Arc::new(files.trust_domain()));
                     tracing::info!("certificates reread");
                 }
                 Err(error) => {
@@ -257,6 +270,11 @@ impl Files {
         Ok((roots, chain, key))
     }
 
+    fn trust_domain(&self) -> String {
+        let own = CertificateDer::pem_slice_iter(&self.chain).next().and_then(Result::ok);
+        own.and_then(|certificate| spiffe_id(&certificate)).map(|(domain, _)| domain).unwrap_or_default()
+    }
+
     fn server(&self, dir: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         let (roots, chain, key) = self.parts(dir)?;
         let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
@@ -290,16 +308,24 @@ impl Files {
     }
 }
 
-/// The name a verified certificate gives its holder.
-pub(crate) fn peer_name(certificate: &[u8]) -> Option<Peer> {
+/// The name that a verified certificate gives its holder in this trust domain.
+pub(crate) fn peer_name(certificate: &[u8], expected: &TrustDomain) -> Option<Peer> {
+    let (domain, name) = spiffe_id(certificate)?;
+    (domain == **expected.0.load()).then(|| Peer(name.into()))
+}
+
+/// Trust domain and path of the certificate's SPIFFE ID: its one URI name, of one path segment here (SPIFFE X.509-SVID,
+/// section 2: a certificate with several URI names has no valid SPIFFE ID).
+fn spiffe_id(certificate: &[u8]) -> Option<(String, String)> {
     use x509_parser::extensions::GeneralName;
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::URI(uri) => {
-            let path = uri.strip_prefix("spiffe://")?;
-            path.rsplit_once('/').map(|(_, last)| Peer(last.into()))
-        }
+    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
         _ => None,
-    })
+    });
+    let (uri, None) = (uris.next()?, uris.next()) else { return None };
+    let (domain, name) = uri.strip_prefix("spiffe://")?.split_once('/')?;
+    let is_valid = !domain.is_empty() && !name.is_empty() && !name.contains('/');
+    is_valid.then(|| (domain.to_owned(), name.to_owned()))
 }

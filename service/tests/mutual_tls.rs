@@ -23,7 +23,8 @@ fn issue(dir: &Path, authority: &Authority, name: Option<&str>) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     if let Some(name) = name {
-        let uri = format!("spiffe://acme.novacrm/{name}");
+        let uri =
+            if name.contains("://") { name.to_owned() } else { format!("spiffe://acme.novacrm/{name}") };
         params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
     }
     let certificate = params.signed_by(&key, authority).unwrap();
@@ -128,5 +129,22 @@ async fn certificates_that_cannot_be_used_leave_the_former_ones_in_place() {
     for _ in 0..25 {
         assert_eq!(ask(&api, &running).await.unwrap(), "api");
         ticks.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_of_another_trust_domain_or_with_an_unusual_name_is_refused_whoever_signed_it() {
+    let authority = authority();
+    let running = run(&authority).await;
+    for name in [
+        "spiffe://globex.novacrm/api",
+        "spiffe://acme.novacrm.example/api",
+        "spiffe:///api",
+        "spiffe://acme.novacrm/",
+        "spiffe://acme.novacrm/x/api",
+        "https://acme.novacrm/api",
+    ] {
+        let (_dir, peer) = client(&authority, Some(name));
+        assert!(ask(&peer, &running).await.is_err(), "{name}");
     }
 }

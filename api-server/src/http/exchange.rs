@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -122,17 +122,10 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, app).await?;
         let kept = parts.clone();
-        let bytes =
-            Bytes::from_request(Request::from_parts(parts, body), app).await.map_err(|rejection| {
-                match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(),
-                    _ => Problem::bad_request(Text::new("Le corps s'interrompt.", "The body breaks off.")),
-                }
-            })?;
+        problem::json_type(&kept.headers)?;
+        let bytes = novacrm_service::body::read(Request::from_parts(parts, body)).await?;
         let key = once_key(app, &kept, caller.user, &bytes)?;
-        let request = Request::from_parts(kept, Body::from(bytes));
-        let problem::Json(body) = problem::Json::from_request(request, app).await?;
-        Ok(Self { caller, body, key })
+        Ok(Self { caller, body: problem::parse(&bytes)?, key })
     }
 }
 

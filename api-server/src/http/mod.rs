@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef, Request};
+use axum::extract::{FromRef, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
+use axum::{Extension, Router};
+use novacrm_service::body::Limit;
 use novacrm_service::problem::{self, Pipeline};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
@@ -79,7 +80,7 @@ pub fn operations() -> OpenApiRouter<App> {
         .routes(routes!(interactions::list::list, interactions::create::create))
         .routes(routes!(interactions::read::read, interactions::change::change, interactions::delete::delete))
         .routes(routes!(interactions::restore::restore))
-        .routes(routes!(assessments::create::create).layer(DefaultBodyLimit::max(ASSESSMENT_LIMIT)))
+        .routes(routes!(assessments::create::create).layer(Extension(Limit(ASSESSMENT_LIMIT))))
         .routes(routes!(assessments::read::read))
         .routes(routes!(policies::read::read));
     OpenApiRouter::with_openapi(documentation::base()).nest("/api/v1", api)

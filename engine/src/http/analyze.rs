@@ -26,11 +26,12 @@ const MAX_REFERENCE: usize = 256;
     (status = 200, description = "What was decided", body = AnalyzeResponse),
     (status = 400, description = "Not JSON, or not UTF-8", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Only the tenant's API may ask", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 408, description = "The body comes too slowly", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`bundle_behind`, `request_id_reused` or `request_id_spent`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, description = "The body is longer than 8 MiB; or `recogniser_too_large`: the text than an external recogniser that must be heard may be sent", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "A field is unknown or not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`audit_unavailable`, `no_bundle` or `recogniser_unavailable`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`audit_unavailable`, `no_bundle`, `overloaded` or `recogniser_unavailable`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn analyze(
     _: Decider,
@@ -107,7 +108,7 @@ async fn decide(
     }
     let stale = engine.bundles.is_stale(in_force);
     let inspecting = async {
-        let permit = Arc::clone(&engine.inspections).acquire_owned().await.ok()?;
+        let permit = engine.inspections.turn(request.text.len()).await?;
         let (in_force, request, keys) = (Arc::clone(in_force), Arc::clone(request), Arc::clone(&engine.keys));
         let document = Arc::clone(document);
         let inspection = tokio::task::spawn_blocking(move || {

@@ -7,6 +7,7 @@ mod bundle;
 mod convert;
 mod events;
 mod external;
+mod inspections;
 mod record;
 mod restore;
 mod stream;
@@ -22,7 +23,6 @@ use novacrm_engine_wire::{StreamLine, StreamPiece};
 use novacrm_service::problem::{Pipeline, Problem, ProblemBody, Text, not_found};
 use novacrm_service::tls::Peer;
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -33,6 +33,8 @@ use crate::bundle::{Bundles, InForce};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::recogniser::Recogniser;
+
+pub use inspections::Inspections;
 
 /// Longest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -56,8 +58,8 @@ pub struct Engine {
     pub metrics: Metrics,
     /// The recogniser outside of the engine, where there is one.
     pub recogniser: Option<Recogniser>,
-    /// How many texts may be inspected at a time.
-    pub inspections: Arc<Semaphore>,
+    /// Whose turn it is to be inspected.
+    pub inspections: Inspections,
     /// How long the inspection of one text may take, waiting for its turn included.
     pub budget: Duration,
 }

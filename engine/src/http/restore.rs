@@ -20,11 +20,12 @@ use crate::audit::append::NewRecord;
     (status = 200, description = "The text, restored", body = RestoreResponse),
     (status = 400, description = "Not JSON, or not UTF-8", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "Only the tenant's API may ask", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 408, description = "The body comes too slowly", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`bundle_behind`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 413, description = "The text is longer than 1 MiB, or the body than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "Not JSON", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "A field is unknown or not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`audit_unavailable` or `no_bundle`; nothing was restored", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`audit_unavailable`, `no_bundle` or `overloaded`; nothing was restored", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn restore(
     _: Decider,
@@ -54,7 +55,7 @@ pub(super) async fn restore(
     let restored_at = OffsetDateTime::now_utc();
     let text_length = text.chars().count();
     let restoring = {
-        let permit = Arc::clone(&engine.inspections).acquire_owned().await.map_err(internal)?;
+        let permit = engine.inspections.turn(text.len()).await.ok_or_else(Problem::internal)?;
         let keys = Arc::clone(&engine.keys);
         let document = asked.document.clone().unwrap_or_default();
         let listed: Vec<_> = tokens.iter().map(convert::unlisted).collect();

@@ -21,12 +21,14 @@ use novacrm_engine_core::transform::{Restored, Restorer};
 use novacrm_engine_wire::{
     AnalyzeRequest, MAX_LINE_BYTES, MAX_TEXT_BYTES, StreamLine, StreamPart, StreamPiece, StreamStart, Unheard,
 };
+use novacrm_service::body::{overloaded, too_slow};
 use novacrm_service::problem::{Asked, Problem, ProblemBody, Text, parse};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::analyze::{internal, not_behind, validate};
+use super::inspections::Turn;
 use super::restore::validate_listed;
 use super::{Decider, Engine, MAX_BODY_BYTES, audit_unavailable, convert, external, record};
 use crate::audit::append::NewRecord;
@@ -55,7 +57,7 @@ const AHEAD: usize = 4;
     (status = 413, description = "A line is longer than 64 KiB, or the body than 8 MiB", body = ProblemBody, content_type = "application/problem+json"),
     (status = 415, description = "Not JSON Lines", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "A field is unknown or not valid", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`no_bundle`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`no_bundle` or `overloaded`; nothing was decided", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn stream(
     _: Decider,
@@ -77,6 +79,8 @@ pub(super) async fn stream(
             "Send JSON line by line with the header `Content-Type: application/x-ndjson`.",
         )));
     }
+    let place = engine.inspections.stream().ok_or_else(overloaded)?;
+    let room = engine.inspections.stream_bytes(0).ok_or_else(overloaded)?;
     let mut lines = Lines::new(request.into_body());
     let first = lines.next().await?.unwrap_or_default();
     let start: StreamStart = parse(&first)?;
@@ -111,6 +115,8 @@ pub(super) async fn stream(
         id,
         parts: 0,
         told: Restored::default(),
+        _place: place,
+        room,
     };
     let (out, coming) = mpsc::channel(AHEAD);
     tokio::spawn(deciding.run(lines, out, asked));
@@ -160,14 +166,7 @@ impl Lines {
                 self.searched = 0;
                 return Ok((!line.trim_ascii().is_empty()).then_some(line));
             }
-            let next = tokio::time::timeout(IDLE, self.body.try_next()).await.map_err(|_| {
-                Problem::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "request_timeout",
-                    "Délai d'attente dépassé",
-                    "Request timed out",
-                )
-            })?;
+            let next = tokio::time::timeout(IDLE, self.body.try_next()).await.map_err(|_| too_slow())?;
             let broken = Text::new("Le corps s'interrompt.", "The body breaks off.");
             match next.map_err(|_| Problem::bad_request(broken))? {
                 Some(bytes) => {
@@ -194,6 +193,10 @@ struct Deciding {
     parts: u64,
     /// What was restored, as far as it is recorded.
     told: Restored,
+    /// The place among the streams.
+    _place: Turn,
+    /// The room that the text takes of their budget.
+    room: Turn,
 }
 
 /// Nobody reads the answer any more.
@@ -216,6 +219,7 @@ impl Deciding {
                 return Ok(());
             };
             let piece: StreamPiece = parse(&line)?;
+            self.room.merge(self.engine.inspections.stream_bytes(piece.text.len()).ok_or_else(overloaded)?);
             if self.text.push(&piece.text).is_err() {
                 // What lies beyond is not taken, whatever the failure mode.
                 self.part(true, Some(Uninspected::TooLarge), out).await?;
@@ -326,7 +330,7 @@ impl Deciding {
         now: OffsetDateTime,
     ) -> Option<Inspected> {
         let inspecting = async {
-            let permit = Arc::clone(&self.engine.inspections).acquire_owned().await.ok()?;
+            let permit = self.engine.inspections.turn(self.text.arrived().text().len()).await?;
             let (in_force, request) = (Arc::clone(&self.in_force), Arc::clone(&self.request));
             let (document, keys) = (Arc::clone(&self.document), Arc::clone(&self.engine.keys));
             let arrived = self.text.arrived().clone();
