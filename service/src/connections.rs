@@ -2,9 +2,9 @@
 //!
 //! Every accepted connection has an entry in a table of bounded size. A connection is *idle* while it has no request,
 //! *receiving* while a request body is incomplete, and *working* otherwise. When the table is full, a new connection
-//! replaces the longest idle one, or else the one that has been receiving for the longest time; when all are working,
-//! the new connection is closed. Clients that hold connections open without using them therefore cannot keep others
-//! out. A sweep closes connections that send no first request in time, that stay idle for too long, or that have
+//! replaces another one: the oldest that never sent a request, or else the one that has been receiving for the longest
+//! time, or else the one that has been idle for the longest time. When all are working, the new connection is closed. Clients that hold connections
+//! open without using them therefore cannot keep others out. A sweep closes connections that send no first request in time, that stay idle for too long, or that have
 //! requests under way but transfer nothing.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use tower::Service;
 
 /// How often the table is searched for connections to close.
 const SWEEP: Duration = Duration::from_secs(1);
-/// A connection is not replaced in the first moments of a request body.
+/// A request body that takes longer than this is slow.
 const BODY_GRACE: Duration = Duration::from_secs(1);
 /// The table is reported full in the log at most once in this time.
 const REPORT: Duration = Duration::from_secs(10);
@@ -182,9 +182,11 @@ impl Connection {
     fn replaceable(&self, now: Instant) -> Option<(u8, Instant)> {
         let activity = *lock(&self.activity);
         match (activity.working, activity.receiving) {
+            (0, 0) if activity.served_any => Some((3, activity.idle_since)),
             (0, 0) => Some((0, activity.idle_since)),
-            (0, _) if now.saturating_duration_since(activity.receiving_since) > BODY_GRACE => {
-                Some((1, activity.receiving_since))
+            (0, _) => {
+                let is_slow = now.saturating_duration_since(activity.receiving_since) > BODY_GRACE;
+                Some((if is_slow { 1 } else { 2 }, activity.receiving_since))
             }
             _ => None,
         }

@@ -375,6 +375,32 @@ fn own(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// `host:port` of the engine of a running system.
+///
+/// # Errors
+/// When it does not run.
+pub fn engine_address(system: &System) -> io::Result<String> {
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "the engine is not running");
+    let engine = system.processes("novacrm-engine").first().copied().ok_or_else(missing)?;
+    let environment = std::fs::read(format!("/proc/{engine}/environ"))?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let listen = environment.split('\0').find_map(|pair| pair.strip_prefix("NOVACRM_LISTEN="));
+    Ok(listen.ok_or_else(missing)?.replace("0.0.0.0", "127.0.0.1"))
+}
+
+/// A client with the API's certificate, and the address of the engine's `/v1/analyze` for it.
+///
+/// # Errors
+/// When the engine does not run or the certificate cannot be read.
+pub fn engine_client(system: &System) -> Result<(Client, String), Box<dyn std::error::Error + Send + Sync>> {
+    let folder = system.data().join("secrets/acme/novacrm-api-tls");
+    let read = |name: &str| std::fs::read(folder.join(name));
+    let config = novacrm_service::tls::client_config(&read("ca.crt")?, &read("tls.crt")?, &read("tls.key")?)?;
+    let client = Client::builder().tls_backend_preconfigured(config).timeout(ANSWER_TIMEOUT).build()?;
+    let port = engine_address(system)?.rsplit(':').next().unwrap_or_default().to_owned();
+    Ok((client, format!("https://localhost:{port}/v1/analyze")))
+}
+
 /// The CRM API as somebody who is logged in.
 #[derive(Clone, Debug)]
 pub struct Api {

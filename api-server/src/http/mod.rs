@@ -32,6 +32,8 @@ pub mod views;
 
 /// Longest body, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
+/// Longest body of a request that anybody may send, in bytes.
+pub const CREDENTIALS_LIMIT: usize = 4096;
 /// Longest body of an assessment: the engine decides about texts that are too long, so they must reach it. JSON may
 /// double a text of line breaks and quotes.
 pub const ASSESSMENT_LIMIT: usize = 2 * novacrm_engine_wire::MAX_TEXT_BYTES + 64 * 1024;
@@ -60,8 +62,8 @@ impl FromRef<App> for Arc<Services> {
 #[must_use]
 pub fn operations() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
-        .routes(routes!(auth::login::login))
-        .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::login::login).layer(Extension(Limit(CREDENTIALS_LIMIT))))
+        .routes(routes!(auth::refresh::refresh).layer(Extension(Limit(CREDENTIALS_LIMIT))))
         .routes(routes!(auth::logout::logout))
         .routes(routes!(auth::session::session))
         .routes(routes!(users::list::list, users::create::create))

@@ -1,6 +1,7 @@
 //! `novacrm-bench [api|engine|memory|start …]`: what the system costs, beside its floors, on this machine.
 //! `novacrm-bench detection [--only PART] [--peers DIR] [--corpora DIR]`: how well and how fast detectors find; the
 //! parts are quality, speed, long (documents) and latency.
+//! `novacrm-bench attacks`: what other users notice while somebody attacks.
 //! `novacrm-bench propagation [--engines N] [--policies N] [--changes N]`: how long a policy takes to every engine,
 //! on the cluster and the database server that the environment names.
 //!
@@ -19,10 +20,11 @@ use std::time::{Duration, Instant};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
+use novacrm_tests::attacked;
 use novacrm_tests::detection::{peers, report};
 use novacrm_tests::load::{Load, Measured};
 use novacrm_tests::propagation::{self, Sample, Size};
-use novacrm_tests::system::{Options, System, french_prompt, programs};
+use novacrm_tests::system::{Options, System, engine_address, french_prompt, programs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sqlx::{Connection, PgConnection};
@@ -70,17 +72,23 @@ async fn run() -> Result<(), Error> {
     {
         return detection(flags).await;
     }
+    let is_attacks = wanted.first().is_some_and(|part| part == "attacks");
     let all = ["memory", "start", "api", "engine"];
     let unknown = wanted.iter().find(|name| !all.contains(&name.as_str()));
-    if let Some(unknown) = unknown.filter(|_| size.is_none()) {
-        return Err(
-            format!("unknown part {unknown}; use {}, or detection, or propagation", all.join(", ")).into()
-        );
+    if let Some(unknown) = unknown.filter(|_| size.is_none() && !is_attacks) {
+        return Err(format!(
+            "unknown part {unknown}; use {}, or attacks, detection, or propagation",
+            all.join(", ")
+        )
+        .into());
     }
     let want = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let parts = async {
         if let Some(size) = size {
             return propagation(size).await;
+        }
+        if is_attacks {
+            return attacked::measure(&say).await;
         }
         let system = System::start(Options {
             programs: programs(),
@@ -411,15 +419,8 @@ async fn engine(system: &System) -> Result<(), Error> {
 
 /// The engine as the API asks it, as fast as it answers.
 fn engine_load(system: &System) -> Result<Load, Error> {
-    let engine = system.processes("novacrm-engine").first().copied().ok_or("the engine is not running")?;
-    let environment = std::fs::read(format!("/proc/{engine}/environ"))?;
-    let environment = String::from_utf8_lossy(&environment).into_owned();
-    let variable =
-        |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    let address =
-        variable("NOVACRM_LISTEN").ok_or("the engine has no address")?.replace("0.0.0.0", "127.0.0.1");
     Ok(Load {
-        address,
+        address: engine_address(system)?,
         tls: Some(Arc::new(identity(&system.data().join("secrets/acme/novacrm-api-tls"))?)),
         connections: ENGINE_CONNECTIONS,
         duration: Duration::from_secs(SECONDS),
