@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use novacrm_crds::compliance_policy::{ActionType, Surface, TokenScope};
 use novacrm_crds::crm_tenant::Locale;
-use novacrm_engine_core::bundle::{Bundle, CompiledBundle};
+use novacrm_engine_core::bundle::signed::{BundleKey, TrustedKeys, sign};
+use novacrm_engine_core::bundle::{Bundle, CompiledBundle, Received};
 use novacrm_engine_core::detectors::{DetectorSet, catalogue};
 use novacrm_engine_core::pipeline::stream::{Part, Stream};
 use novacrm_engine_core::pipeline::{self, Keys, Request, Uninspected};
@@ -284,4 +285,44 @@ pub fn bundle(data: &[u8]) {
     let again = Bundle::decode(&bytes).expect("what was written can be read");
     assert_eq!(again.digest(), bundle.digest());
     let _ = CompiledBundle::compile(bundle);
+}
+
+/// Thirty-two times the byte 7, as PKCS #8.
+const TEST_KEY: &str = concat!(
+    "-----BEGIN ",
+    "PRIVATE KEY-----\n",
+    "MC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n",
+    "-----END ",
+    "PRIVATE KEY-----\n"
+);
+
+static BUNDLE_KEY: LazyLock<BundleKey> =
+    LazyLock::new(|| BundleKey::from_pem(TEST_KEY).expect("the key can be read"));
+static TRUSTED: LazyLock<TrustedKeys> =
+    LazyLock::new(|| TrustedKeys::of(std::slice::from_ref(&*BUNDLE_KEY)).expect("the key has a public line"));
+
+/// Bytes are an authentic bundle only as the key signed them. A third of the inputs are signed here and then changed in
+/// one place, a third are signed and left alone, and the rest are taken as they are.
+pub fn signed(data: &[u8]) {
+    let [choice, from, to, data @ ..] = data else { return };
+    let again = |payload: &[u8]| sign(payload, std::slice::from_ref(&*BUNDLE_KEY)).expect("it can be signed");
+    let offered = match choice % 3 {
+        0 => data.to_vec(),
+        1 => again(data),
+        _ => {
+            let mut offered = again(data);
+            let place = usize::from(u16::from_be_bytes([*from, *to])) % offered.len();
+            offered[place] ^= choice | 1;
+            assert!(TRUSTED.verify(&offered).is_err(), "a change at {place} is not noticed");
+            offered
+        }
+    };
+    match TRUSTED.verify(&offered) {
+        Ok(payload) => assert_eq!(offered, again(payload), "there is one way to sign a bundle"),
+        Err(_) => assert!(choice % 3 != 1, "what was signed is verified"),
+    }
+    let _ = Received::verify(&offered, &TRUSTED);
+    if let Ok(lines) = std::str::from_utf8(data) {
+        let _ = TrustedKeys::parse(lines);
+    }
 }

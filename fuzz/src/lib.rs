@@ -10,7 +10,9 @@ mod record;
 mod scan;
 mod wire;
 
-pub use core::{bundle, detectors, document, pipeline, policy, readings, restore, stream, text, transform};
+pub use core::{
+    bundle, detectors, document, pipeline, policy, readings, restore, signed, stream, text, transform,
+};
 pub use domain::domain;
 pub use recogniser::recogniser;
 pub use record::record;

@@ -5,7 +5,10 @@
 //! neither tests nor changelogs. Policies are sorted by namespace and name, uses by id, so equal content is equal
 //! bytes. The digest covers everything but the sequence number, which only says which of two bundles is newer:
 //! the same rules have the same digest, whenever they were put together.
+//!
+//! Engines take signed bundles only ([`signed`]).
 
+pub mod signed;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +29,14 @@ pub use crate::classification::RegisteredUse;
 use crate::policy::law::{Citation, cite};
 use crate::policy::problem::{named, problem};
 use crate::policy::{CheckedPolicy, CompiledPolicy};
+use signed::{SignatureError, TrustedKeys};
 
 /// Most bytes a bundle may have under compression: a ConfigMap holds 1 MiB, base64 and metadata aside.
 pub const MAX_COMPRESSED_BYTES: usize = 900_000;
+/// Most bytes of a signed bundle: the frame with the signatures, then the bundle.
+pub const MAX_SIGNED_BYTES: usize = 8 + signed::MAX_NOTE_BYTES + MAX_COMPRESSED_BYTES;
+/// Largest sequence number: the largest integer that every reader of JSON reads exactly (RFC 8259 §6, RFC 8785 §3.1).
+pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
 /// Most bytes that are decompressed.
 pub const MAX_DECODED_BYTES: usize = 16 * 1024 * 1024;
 /// The only layout there is. An engine refuses a layout it does not know and keeps its last good bundle.
@@ -133,6 +141,12 @@ impl From<&CheckedPolicy> for BundledPolicy {
 /// Why bytes are not a bundle, or a bundle cannot become bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
+    /// Not signed by a key that is trusted.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A sequence number above [`MAX_SEQUENCE`].
+    #[error("the bundle has sequence {0}, and the largest is {MAX_SEQUENCE}")]
+    Sequence(u64),
     /// Not zstd.
     #[error("the bundle cannot be decompressed: {0}")]
     Compression(#[source] std::io::Error),
@@ -196,8 +210,12 @@ impl Bundle {
     /// The bytes that engines are given.
     ///
     /// # Errors
-    /// [`BundleError::TooLarge`] when they are more than a ConfigMap holds.
+    /// [`BundleError::TooLarge`] when they are more than a ConfigMap holds, [`BundleError::Sequence`] when the number is
+    /// above [`MAX_SEQUENCE`].
     pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
+        if self.sequence > MAX_SEQUENCE {
+            return Err(BundleError::Sequence(self.sequence));
+        }
         let json = serde_json_canonicalizer::to_vec(self).map_err(|_| BundleError::Canonical)?;
         // In one piece: told how much there is, zstd takes as much memory as that needs and not 10 MiB.
         let bytes = zstd::bulk::compress(&json, 9).map_err(BundleError::Compression)?;
@@ -207,8 +225,8 @@ impl Bundle {
         Ok(bytes)
     }
 
-    /// Reads what [`Bundle::encode`] wrote. At most [`MAX_DECODED_BYTES`] are decompressed, whatever the bytes
-    /// promise.
+    /// Reads what [`Bundle::encode`] wrote, signed or not, without asking who wrote it. At most
+    /// [`MAX_DECODED_BYTES`] are decompressed, whatever the bytes promise.
     ///
     /// # Errors
     /// When the bytes are not a bundle of a layout that this engine reads.
@@ -226,7 +244,18 @@ pub struct Received {
 }
 
 impl Received {
-    /// Reads what [`Bundle::encode`] wrote. At most [`MAX_DECODED_BYTES`] are decompressed, whatever the bytes
+    /// Reads a bundle that one of these keys signed. Nothing is decompressed or parsed before it is verified.
+    ///
+    /// # Errors
+    /// When it is not authentic, or not a bundle of a layout that this engine reads.
+    pub fn verify(signed: &[u8], keys: &TrustedKeys) -> Result<Self, BundleError> {
+        if signed.len() > MAX_SIGNED_BYTES {
+            return Err(BundleError::TooLarge(signed.len()));
+        }
+        Self::decode(keys.verify(signed)?)
+    }
+
+    /// Reads what [`Bundle::encode`] wrote, whoever wrote it. At most [`MAX_DECODED_BYTES`] are decompressed, whatever the bytes
     /// promise.
     ///
     /// # Errors
@@ -270,6 +299,9 @@ impl Received {
             return Err(BundleError::Format(parts.format.into()));
         }
         let Parts { format, tenant, sequence, policies, use_cases } = parts;
+        if sequence > MAX_SEQUENCE {
+            return Err(BundleError::Sequence(sequence));
+        }
         // What `Bundle::digest` hashes, put together from canonical parts.
         let mut hash = Sha256::new();
         hash.update(format!("{{\"format\":{format},\"policies\":"));

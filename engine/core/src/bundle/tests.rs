@@ -99,6 +99,38 @@ fn what_is_no_bundle_is_refused() {
 }
 
 #[test]
+fn a_sequence_number_that_not_every_reader_reads_exactly_is_refused() {
+    let mut last = bundle(MAX_SEQUENCE);
+    assert_eq!(Bundle::decode(&last.encode().unwrap()).unwrap().sequence, MAX_SEQUENCE);
+    for sequence in [MAX_SEQUENCE + 1, u64::MAX] {
+        let json = serde_json::to_string(&last).unwrap();
+        let json = json.replace(&MAX_SEQUENCE.to_string(), &sequence.to_string());
+        let bytes = zstd::encode_all(json.as_bytes(), 1).unwrap();
+        assert!(matches!(Bundle::decode(&bytes), Err(BundleError::Sequence(found)) if found == sequence));
+    }
+    last.sequence += 1;
+    assert!(matches!(last.encode(), Err(BundleError::Sequence(_))));
+}
+
+#[test]
+fn a_bundle_is_verified_before_it_is_decompressed() {
+    use super::signed::{sign, tests::key};
+
+    let keys = TrustedKeys::of(&[key(1)]).unwrap();
+    let good = bundle(3);
+    let bytes = good.encode().unwrap();
+    let received = Received::verify(&sign(&bytes, &[key(1)]).unwrap(), &keys).unwrap();
+    assert_eq!((received.bundle(), received.digest()), (&good, good.digest().as_str()));
+    let refused = |bytes: &[u8]| Received::verify(bytes, &keys).unwrap_err();
+    assert!(matches!(refused(&bytes), BundleError::Signature(SignatureError::Missing)));
+    let bomb = zstd::encode_all(std::io::repeat(b' ').take(1 << 30), 1).unwrap();
+    let untrusted = sign(&bomb, &[key(2)]).unwrap();
+    assert!(matches!(refused(&untrusted), BundleError::Signature(SignatureError::Untrusted)));
+    assert!(matches!(refused(&sign(&bomb, &[key(1)]).unwrap()), BundleError::TooLong));
+    assert!(matches!(refused(&vec![0; MAX_SIGNED_BYTES + 1]), BundleError::TooLarge(_)));
+}
+
+#[test]
 fn a_decompression_bomb_is_stopped_at_the_limit() {
     let bomb = zstd::encode_all(std::io::repeat(b' ').take(1 << 30), 1).unwrap();
     assert!(bomb.len() < MAX_COMPRESSED_BYTES);
