@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use novacrm_operator::crm_tenant::names;
 use novacrm_tests::system::repository;
 use serde_json::{Value, json};
 
@@ -432,6 +433,26 @@ fn each_value_does_what_its_description_says() {
             json!(["a", "b", "novacrm-policies"]),
         ),
         (
+            &["--set", "watchNamespaces={b,a}"],
+            "ValidatingAdmissionPolicyBinding",
+            "novacrm-operator-pods",
+            "/spec/matchResources/namespaceSelector/matchExpressions/0/values".into(),
+            json!(["a", "b"]),
+        ),
+        (
+            &[
+                "--set",
+                "serviceAccount.name=op,protection.exemptUsers={alice,bob},protection.exemptGroups={team}",
+            ],
+            "ValidatingAdmissionPolicy",
+            "novacrm-operator-connections",
+            "/spec/matchConditions/0/expression".into(),
+            json!(
+                "!(request.userInfo.username in [\"system:serviceaccount:novacrm-system:op\",\"alice\",\"bob\"]) && \
+                 !(has(request.userInfo.groups) && request.userInfo.groups.exists(group, group in [\"team\"]))"
+            ),
+        ),
+        (
             &["--set", "policyNamespace.name=rules"],
             "Namespace",
             "rules",
@@ -548,6 +569,7 @@ fn the_operator_is_told_what_its_flags_ask_for() {
 fn what_is_switched_off_is_not_rendered() {
     for (argument, kinds) in [
         ("webhook.enabled=false", &["ValidatingWebhookConfiguration"] as &[&str]),
+        ("protection.enabled=false", &["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]),
         ("rbac.create=false", &["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]),
         ("serviceAccount.create=false,serviceAccount.name=x", &["ServiceAccount"]),
         ("podDisruptionBudget.enabled=false", &["PodDisruptionBudget"]),
@@ -571,6 +593,8 @@ fn bad_values_are_refused_and_the_refusal_names_the_field() {
         ("replicas=2", "replicas"),
         ("image.name=x", "name"),
         ("webhook.caBundle=x", "caBundle"),
+        ("protection.exemptUsers=alice", "exemptUsers"),
+        ("protection.exempt=x", "exempt"),
         ("webhook.failurePolicy=fail", "failurePolicy"),
         ("webhook.timeoutSeconds=0", "timeoutSeconds"),
         ("webhook.timeoutSeconds=30", "timeoutSeconds"),
@@ -675,6 +699,33 @@ fn no_role_has_a_wildcard_or_a_way_to_more_rights() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn every_name_that_the_operator_gives_is_protected() {
+    let objects = helm().objects(OPERATOR, &[]);
+    let expressions = |policy: &str| {
+        let name = format!("novacrm-operator-{policy}");
+        object(&objects, "ValidatingAdmissionPolicy", &name)["spec"].to_string()
+    };
+    let quoted = |name: &str| format!("'{name}'");
+    let objects_of_tenants = expressions("objects");
+    let named = [names::BUNDLE, names::BUNDLE_PREVIOUS, names::ENGINE, names::API, names::DUMP];
+    for name in named.iter().chain(&names::SECRETS) {
+        assert!(objects_of_tenants.contains(&quoted(name)), "{name}");
+    }
+    for policy in ["pods", "workloads", "cronjobs"] {
+        let of_pods = expressions(policy);
+        let labels = [names::ENGINE, names::API, names::ENGINE_MIGRATE, names::API_MIGRATE, names::DUMP];
+        for name in labels.iter().chain(&names::SECRETS) {
+            assert!(of_pods.contains(&quoted(name)), "{policy}: {name}");
+        }
+    }
+    for policy in ["objects", "connections", "pods", "workloads", "cronjobs"] {
+        let spec =
+            &object(&objects, "ValidatingAdmissionPolicy", &format!("novacrm-operator-{policy}"))["spec"];
+        assert_eq!(spec["failurePolicy"], "Fail", "{policy}");
     }
 }
 
