@@ -9,6 +9,15 @@ pub const STALLED: &str = "Stalled";
 /// The policy compiles and its own tests pass.
 pub const VALIDATED: &str = "Validated";
 
+/// The rules that a tenant's engines are given are the operator's. `False` for some minutes after others were found.
+pub const RULES_AUTHENTIC: &str = "RulesAuthentic";
+/// The rules are those that the operator signed.
+pub const REASON_AUTHENTIC: &str = "Authentic";
+/// Somebody else had written the rules; they were replaced.
+pub const REASON_FOREIGN_BUNDLE: &str = "ForeignBundle";
+/// The keys that sign rules cannot be read or made.
+pub const REASON_SIGNING_KEY: &str = "SigningKeyUnavailable";
+
 /// Every Ready engine serves the revision.
 pub const REASON_ENFORCED: &str = "Enforced";
 /// Some engines do not serve the revision yet.

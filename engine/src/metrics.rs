@@ -44,6 +44,41 @@ enum ReasonLabel {
     stale_bundle,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: Refusal,
+}
+
+/// Why a bundle is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the label's values are snake_case names")]
+pub enum Refusal {
+    /// Nobody signed it.
+    unsigned,
+    /// No trusted key signed it as it is.
+    signature,
+    /// It is another tenant's.
+    tenant,
+    /// Its sequence number is out of bounds.
+    sequence,
+    /// It is not newer than what is in force.
+    older,
+    /// It is signed and cannot be read.
+    unreadable,
+    /// A policy in it does not compile.
+    invalid,
+}
+
+const REFUSALS: [Refusal; 7] = [
+    Refusal::unsigned,
+    Refusal::signature,
+    Refusal::tenant,
+    Refusal::sequence,
+    Refusal::older,
+    Refusal::unreadable,
+    Refusal::invalid,
+];
+
 /// What is counted of the rules.
 #[derive(Clone, Debug)]
 pub struct BundleMetrics {
@@ -51,24 +86,40 @@ pub struct BundleMetrics {
     pub sequence: Gauge,
     /// When the source of the rules was last reached, in seconds since 1970; `time()` less this is the age.
     pub last_contact: Gauge,
-    /// Bundles that were refused.
-    pub refused: Counter,
+    /// Bundles that were refused, by reason.
+    refused: Family<RefusalLabels, Counter>,
     /// From a bundle's arrival until it is in force, in seconds.
     pub swaps: Histogram,
 }
 
 impl Default for BundleMetrics {
     fn default() -> Self {
+        let refused: Family<RefusalLabels, Counter> = Family::default();
+        // Every series exists from the start, so that `increase()` sees its first count.
+        for reason in REFUSALS {
+            drop(refused.get_or_create(&RefusalLabels { reason }));
+        }
         Self {
             sequence: Gauge::default(),
             last_contact: Gauge::default(),
-            refused: Counter::default(),
+            refused,
             swaps: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
         }
     }
 }
 
 impl BundleMetrics {
+    /// A bundle was refused.
+    pub fn refuse(&self, reason: Refusal) {
+        self.refused.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// How many bundles were refused for a reason.
+    #[must_use]
+    pub fn refused(&self, reason: Refusal) -> u64 {
+        self.refused.get_or_create(&RefusalLabels { reason }).get()
+    }
+
     fn register(&self, registry: &mut Registry) {
         registry.register("engine_bundle_sequence", "Bundle in force", self.sequence.clone());
         registry.register(
@@ -76,7 +127,11 @@ impl BundleMetrics {
             "When the source of the rules was last reached",
             self.last_contact.clone(),
         );
-        registry.register("engine_bundles_refused", "Bundles that were refused", self.refused.clone());
+        registry.register(
+            "engine_bundles_refused",
+            "Bundles that were refused, by reason",
+            self.refused.clone(),
+        );
         registry.register(
             "engine_bundle_swap_seconds",
             "Time from the arrival of a bundle until it is in force",

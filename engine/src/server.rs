@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use novacrm_engine_core::bundle::signed::TrustedKeys;
 use novacrm_service::admin::{self, Readiness};
 use novacrm_service::problem::Pipeline;
 use novacrm_service::serve;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::append::Appender;
 use crate::audit::{Database, sequence};
-use crate::bundle::{Bundles, ConfigMaps, Files};
+use crate::bundle::{Accepted, Bundles, ConfigMaps, Files};
 use crate::http::{self, Engine, Inspections};
 use crate::keys::{KeyError, Keys};
 use crate::metrics::{AUDIT, AuditObserver, BUNDLE, Metrics};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub keys_dir: PathBuf,
     /// Where the rules come from.
     pub rules: Rules,
+    /// The keys that sign them.
+    pub bundle_keys: TrustedKeys,
     /// The audit database.
     pub database: Database,
     /// How long the inspection of one text may take.
@@ -92,10 +95,11 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Serv
     let observer = AuditObserver { metrics: metrics.clone(), readiness: readiness.clone() };
     let (appender, writer) = Appender::start(settings.database.clone(), depth, observer);
     let bundles = Bundles::new(metrics.bundles.clone());
-    let (following, tenant, ending) = (bundles.clone(), settings.tenant.clone(), stop.clone());
+    let (following, ending) = (bundles.clone(), stop.clone());
+    let accepted = Accepted { tenant: settings.tenant.clone(), keys: settings.bundle_keys };
     match settings.rules {
-        Rules::Files(files) => tokio::spawn(following.follow(files, None, tenant, ending)),
-        Rules::ConfigMaps(maps, files) => tokio::spawn(following.follow(*maps, files, tenant, ending)),
+        Rules::Files(files) => tokio::spawn(following.follow(files, None, accepted, ending)),
+        Rules::ConfigMaps(maps, files) => tokio::spawn(following.follow(*maps, files, accepted, ending)),
     };
     tokio::spawn(tell(bundles.clone(), readiness.clone(), stop.clone()));
     let sequenced = metrics.sequenced.clone();

@@ -14,6 +14,7 @@ pub mod local;
 pub mod manifests;
 pub mod pki;
 pub mod render;
+pub mod signing;
 pub mod world;
 
 use novacrm_crds::compliance_policy::PolicyProblem;

@@ -25,7 +25,9 @@ use kube::core::{NamespaceResourceScope, ResourceExt};
 use kube::{Api, Client};
 use novacrm_crds::{CompliancePolicy, CrmTenant};
 use novacrm_engine_wire::Action;
+use novacrm_operator::crm_tenant::generate::content;
 use novacrm_operator::crm_tenant::{ADMIN_PORT, ENGINE_PORT, names};
+use novacrm_operator::signing::{self, SigningKeys};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -205,7 +207,7 @@ impl Drop for Process {
 struct Stage {
     // Goes before the namespaces, or it would mend what is deleted.
     operator: Process,
-    _home: TestNamespace,
+    home: TestNamespace,
     organisation: TestNamespace,
     tenant: TestNamespace,
     admin: SocketAddr,
@@ -254,7 +256,7 @@ impl Stage {
         ];
         let log = folder.path().join("operator.log");
         let operator = Process::start("novacrm-operator", &["run"], log, &environment)?;
-        let stage = Self { operator, _home: home, organisation, tenant, admin, folder, cluster, client };
+        let stage = Self { operator, home, organisation, tenant, admin, folder, cluster, client };
         stage.migrate().await?;
         Ok(stage)
     }
@@ -323,12 +325,18 @@ impl Stage {
         let namespace = self.tenant.name();
         let kubeconfig = self.cluster.kubeconfig_for_service_account(namespace, names::ENGINE).await?;
         let (tls, keys) = (mount(names::ENGINE_TLS), mount(names::ENGINE_KEYS));
+        // As the operator writes it into the pods.
+        let secrets: Api<Secret> = self.api(&self.home);
+        let signing = secrets.get(signing::SECRET).await.map_err(api("the keys that sign rules"))?;
+        let signing = SigningKeys::read(&content(&signing)).map_err(io::Error::other)?;
+        let public_keys = OsString::from(signing.public_lines());
         let mut engines = Vec::new();
         for address in free_addresses(count)? {
             let log = mount(&format!("engine-{address}.log"));
             let listen = |port| OsString::from(SocketAddr::new(address, port).to_string());
-            let environment: [(&str, &OsStr); 9] = [
+            let environment: [(&str, &OsStr); 10] = [
                 ("NOVACRM_TENANT", namespace.as_ref()),
+                ("NOVACRM_BUNDLE_PUBLIC_KEYS", &public_keys),
                 ("NOVACRM_LISTEN", &listen(ENGINE_PORT)),
                 ("NOVACRM_ADMIN_LISTEN", &listen(ADMIN_PORT)),
                 ("NOVACRM_TLS_DIR", tls.as_ref()),

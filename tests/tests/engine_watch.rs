@@ -13,10 +13,12 @@ use novacrm_engine::audit::{Database, Durability, MIGRATIONS};
 use novacrm_engine::bundle::{BUNDLE_KEY, ConfigMaps, Files};
 use novacrm_engine::server::{self, Rules};
 use novacrm_engine_core::bundle::Bundle;
+use novacrm_engine_core::bundle::signed::TrustedKeys;
 use novacrm_operator::crm_tenant::build::{self, Resources};
 use novacrm_operator::crm_tenant::generate::{Wanted, generate};
 use novacrm_operator::crm_tenant::names::{BUNDLE, BUNDLE_PREVIOUS, ENGINE, ENGINE_KEYS, ENGINE_TLS};
 use novacrm_operator::crm_tenant::{self, names};
+use novacrm_operator::signing::SigningKeys;
 use novacrm_operator::{manifests, world};
 use novacrm_service::serve;
 use novacrm_service::tls::Identity;
@@ -34,6 +36,7 @@ struct Tenant {
     admin: Client,
     secrets: TempDir,
     mounted: TempDir,
+    signing: SigningKeys,
     pool: PgPool,
 }
 
@@ -52,7 +55,10 @@ impl Tenant {
             create(&admin, namespace.name(), binding).await;
         }
         let secrets = write_secrets(namespace.name());
-        Self { namespace, cluster, admin, secrets, mounted: tempfile::tempdir().unwrap(), pool }
+        let now = time::OffsetDateTime::now_utc();
+        let signing = SigningKeys::generate(now, &mut rand::rng()).unwrap();
+        let signing = SigningKeys::read(&signing).unwrap();
+        Self { namespace, cluster, admin, secrets, mounted: tempfile::tempdir().unwrap(), signing, pool }
     }
 
     fn name(&self) -> &str {
@@ -63,8 +69,13 @@ impl Tenant {
         Api::namespaced(self.admin.clone(), self.name())
     }
 
+    /// Writes a bundle as the operator does.
     async fn write(&self, map: &str, bundle: &Bundle) {
-        let content = BASE64_STANDARD.encode(bundle.encode().unwrap());
+        self.put(map, &self.signing.sign(&bundle.encode().unwrap()).unwrap()).await;
+    }
+
+    async fn put(&self, map: &str, bytes: &[u8]) {
+        let content = BASE64_STANDARD.encode(bytes);
         let map_object = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": map}, "binaryData": {BUNDLE_KEY: content}
         });
@@ -112,6 +123,7 @@ impl Tenant {
             tls_dir: self.secrets.path().join(ENGINE_TLS),
             keys_dir: self.secrets.path().join(ENGINE_KEYS),
             rules: Rules::ConfigMaps(Box::new(maps), Some(Files::new(self.mounted.path(), None))),
+            bundle_keys: TrustedKeys::parse(&self.signing.public_lines()).unwrap(),
             database: Database::new(&url, Durability::Volatile).unwrap(),
             budget: server::BUDGET,
             recogniser: None,
@@ -126,7 +138,7 @@ impl Tenant {
     /// Replaces the mounted file, as the kubelet does.
     fn mount(&self, bundle: &Bundle) {
         let new = self.mounted.path().join("new");
-        std::fs::write(&new, bundle.encode().unwrap()).unwrap();
+        std::fs::write(&new, self.signing.sign(&bundle.encode().unwrap()).unwrap()).unwrap();
         std::fs::rename(new, self.mounted.path().join(BUNDLE_KEY)).unwrap();
     }
 }
@@ -258,7 +270,7 @@ async fn a_change_is_enforced_a_broken_one_is_refused_and_a_deleted_one_changes_
     assert!(message.starts_with("acme/test: spec.customDetectors[0].pattern: "), "{message}");
     assert_eq!(told["bundle"]["sequence"], 2);
     assert_eq!(engine.analyze("alpha beta").await["output"], "alpha [WORD]");
-    assert!(engine.probe("/metrics").await.1.contains("engine_bundles_refused_total 1"));
+    assert!(engine.probe("/metrics").await.1.contains("engine_bundles_refused_total{reason=\"invalid\"} 1"));
 
     tenant.maps().delete(BUNDLE, &DeleteParams::default()).await.unwrap();
     engine.until("it is told", |status| status["source"]["reason"] == "missing").await;

@@ -1,15 +1,20 @@
-//! A bundle's bytes in; compiled rules, or why they are refused, out. Off the async threads.
+//! A bundle's signed bytes in; compiled rules, or why they are refused, out. Off the async threads.
+//!
+//! The signature is verified first. A bundle that no trusted key signed is neither decompressed nor parsed, and changes
+//! nothing that later bundles are compared with.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use novacrm_engine_core::bundle::{CompiledBundle, Received};
+use novacrm_engine_core::bundle::signed::SignatureError;
+use novacrm_engine_core::bundle::{BundleError as Unusable, CompiledBundle, Received};
 use novacrm_engine_wire::BundleError;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::InForce;
+use super::{Accepted, InForce};
+use crate::metrics::Refusal;
 
 /// Problems of one bundle that are reported.
 const MAX_PROBLEMS: usize = 20;
@@ -46,22 +51,19 @@ pub(super) struct Loaded {
 
 /// Why an offer is not taken.
 pub(super) struct Refused {
-    /// It can be used, and is not after what is in force.
-    pub(super) is_older: bool,
+    pub(super) reason: Refusal,
     pub(super) error: BundleError,
 }
 
-/// Decodes, checks and compiles; what `in_force` compiled already is not compiled again.
-pub(super) async fn load(offer: Offer, tenant: String, in_force: Option<Arc<InForce>>) -> Loaded {
+/// Verifies, decodes, checks and compiles; what `in_force` compiled already is not compiled again.
+pub(super) async fn load(offer: Offer, accepted: Arc<Accepted>, in_force: Option<Arc<InForce>>) -> Loaded {
     let Offer { bytes, raw_digest, as_of, fallback, received } = offer;
     let compiling = tokio::task::spawn_blocking(move || {
-        compile(&bytes, &raw_digest, &tenant, in_force.as_deref(), fallback)
+        compile(&bytes, &raw_digest, &accepted, in_force.as_deref(), fallback)
     });
     let result = compiling.await.unwrap_or_else(|_| {
-        Err(refused(
-            raw(&raw_digest),
-            "the bundle cannot be compiled; this is a defect of the engine".to_owned(),
-        ))
+        let message = "the bundle cannot be compiled; this is a defect of the engine".to_owned();
+        Err(refused(Refusal::invalid, raw(&raw_digest), message))
     });
     Loaded { result, as_of, fallback, received }
 }
@@ -69,14 +71,23 @@ pub(super) async fn load(offer: Offer, tenant: String, in_force: Option<Arc<InFo
 fn compile(
     bytes: &[u8],
     raw_digest: &RawDigest,
-    tenant: &str,
+    accepted: &Accepted,
     in_force: Option<&InForce>,
     fallback: bool,
 ) -> Result<CompiledBundle, Refused> {
-    let received = Received::decode(bytes).map_err(|error| refused(raw(raw_digest), error.to_string()))?;
+    let received = Received::verify(bytes, &accepted.keys).map_err(|error| {
+        let reason = match error {
+            Unusable::Signature(SignatureError::Missing) => Refusal::unsigned,
+            Unusable::Signature(_) => Refusal::signature,
+            Unusable::Sequence(_) => Refusal::sequence,
+            _ => Refusal::unreadable,
+        };
+        refused(reason, raw(raw_digest), error.to_string())
+    })?;
     let digest = received.digest().to_owned();
-    if received.bundle().tenant != tenant {
-        return Err(refused(digest, "it is the bundle of another tenant".to_owned()));
+    if received.bundle().tenant != accepted.tenant {
+        let message = "the bundle belongs to another tenant".to_owned();
+        return Err(refused(Refusal::tenant, digest, message));
     }
     let before = in_force.map(|in_force| &in_force.bundle);
     if let Some(before) = before {
@@ -85,7 +96,7 @@ fn compile(
         let is_repeated = offered == current && (fallback || digest != before.digest());
         if offered < current || is_repeated {
             let message = format!("its sequence {offered} is not after {current}, which is in force");
-            return Err(Refused { is_older: true, ..refused(digest, message) });
+            return Err(refused(Refusal::older, digest, message));
         }
     }
     CompiledBundle::compile_after(received, before).map_err(|problems| {
@@ -103,15 +114,15 @@ fn compile(
         if let Some(more) = problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
             let _ = write!(message, "; and {more} more");
         }
-        refused(digest, message)
+        refused(Refusal::invalid, digest, message)
     })
 }
 
-fn refused(digest: String, message: String) -> Refused {
-    Refused { is_older: false, error: BundleError { digest, message, at: OffsetDateTime::now_utc() } }
+fn refused(reason: Refusal, digest: String, message: String) -> Refused {
+    Refused { reason, error: BundleError { digest, message, at: OffsetDateTime::now_utc() } }
 }
 
-/// The name of a bundle that cannot be read.
+/// The name of a bundle that is not read.
 fn raw(digest: &RawDigest) -> String {
     format!("sha256:{}", hex::encode(digest))
 }

@@ -1,6 +1,6 @@
 //! The rules in force: a source of bundles in; always one whole compiled bundle out.
 //!
-//! A new bundle is decoded and compiled off the request path and takes over in one swap. One that cannot be used
+//! Bundles are signed by the operator; one that is not is refused before it is read. A new bundle is decoded and compiled off the request path and takes over in one swap. One that cannot be used
 //! changes nothing but the status, which says why; the last good one stays. A request loads the bundle once and is
 //! decided by that one, whatever happens meanwhile. One bundle is compiled at a time; of those that come in
 //! meanwhile only the newest is.
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use novacrm_engine_core::bundle::CompiledBundle;
+use novacrm_engine_core::bundle::signed::TrustedKeys;
 use novacrm_engine_wire::{BundleError, SourceProblem, SourceProblemReason};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -26,13 +27,22 @@ use tokio_util::sync::CancellationToken;
 pub use config_maps::{ClientError, ConfigMaps, client};
 pub use files::Files;
 
-use crate::metrics::BundleMetrics;
+use crate::metrics::{BundleMetrics, Refusal};
 use load::{Loaded, Offer};
 
 /// Name of the file, and of the key of the ConfigMap.
 pub const BUNDLE_KEY: &str = "bundle.json.zst";
 /// How long a process without rules waits before it looks for the bundle before once more.
 const RETRY_PREVIOUS: Duration = Duration::from_secs(5);
+
+/// Which bundles are accepted.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The tenant that they must name.
+    pub tenant: String,
+    /// The keys of which one must have signed them.
+    pub keys: TrustedKeys,
+}
 
 /// Where bundles come from.
 #[async_trait]
@@ -147,7 +157,7 @@ impl Bundles {
         self.contact.load().as_ref().is_none_or(|contact| contact.instant.elapsed() > limit)
     }
 
-    /// Follows a source until `shutdown`. `tenant` is whose bundles are accepted.
+    /// Follows a source until `shutdown`. Bundles that are not `accepted` are refused.
     ///
     /// `fallback` are files that may lag behind the source: they count only while it is away, and only where they
     /// hold newer rules than those in force.
@@ -155,10 +165,10 @@ impl Bundles {
         self,
         source: impl BundleSource,
         fallback: Option<Files>,
-        tenant: String,
+        accepted: Accepted,
         shutdown: CancellationToken,
     ) {
-        let mut following = Following::new(self, source, fallback, tenant);
+        let mut following = Following::new(self, source, fallback, accepted);
         tokio::select! {
             () = following.run() => {}
             () = shutdown.cancelled() => {}
@@ -227,9 +237,9 @@ impl Bundles {
         tokio::task::spawn_blocking(move || drop(replaced));
     }
 
-    fn refuse(&self, error: BundleError) {
-        tracing::error!(digest = error.digest, message = error.message, "a bundle was refused");
-        self.metrics.refused.inc();
+    fn refuse(&self, reason: Refusal, error: BundleError) {
+        tracing::error!(?reason, digest = error.digest, message = error.message, "a bundle was refused");
+        self.metrics.refuse(reason);
         self.status.send_modify(|status| status.last_error = Some(error));
     }
 }
@@ -239,7 +249,7 @@ struct Following<S> {
     bundles: Bundles,
     source: S,
     fallback: Option<Files>,
-    tenant: String,
+    accepted: Arc<Accepted>,
     /// What the source offered last.
     offered: Option<load::RawDigest>,
     /// The newest offer, while another one is being compiled.
@@ -252,12 +262,12 @@ struct Following<S> {
 type Loading = std::pin::Pin<Box<dyn Future<Output = Loaded> + Send>>;
 
 impl<S: BundleSource> Following<S> {
-    fn new(bundles: Bundles, source: S, fallback: Option<Files>, tenant: String) -> Self {
+    fn new(bundles: Bundles, source: S, fallback: Option<Files>, accepted: Accepted) -> Self {
         Self {
             bundles,
             source,
             fallback,
-            tenant,
+            accepted: Arc::new(accepted),
             offered: None,
             waiting: None,
             loading: None,
@@ -284,7 +294,7 @@ impl<S: BundleSource> Following<S> {
     }
 
     fn load(&self, offer: Offer) -> Loading {
-        Box::pin(load::load(offer, self.tenant.clone(), self.bundles.current()))
+        Box::pin(load::load(offer, Arc::clone(&self.accepted), self.bundles.current()))
     }
 
     async fn observed(&mut self, observed: Observation) {
@@ -334,9 +344,9 @@ impl<S: BundleSource> Following<S> {
                 self.bundles.put_in_force(bundle, loaded.received.elapsed());
             }
             // Files that lag behind are what they are.
-            Err(refused) if loaded.fallback && refused.is_older => {}
+            Err(refused) if loaded.fallback && refused.reason == Refusal::older => {}
             Err(refused) => {
-                self.bundles.refuse(refused.error);
+                self.bundles.refuse(refused.reason, refused.error);
                 self.use_previous(loaded.fallback).await;
             }
         }

@@ -2,13 +2,41 @@
 
 use std::path::Path;
 
-use novacrm_engine_core::bundle::Bundle;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use novacrm_engine_core::bundle::signed::{BundleKey, sign};
+use novacrm_engine_core::bundle::{Bundle, MAX_SEQUENCE};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::*;
 
 const TENANT: &str = "acme";
+
+/// A key that signs bundles, another one for each number.
+fn key(number: u8) -> BundleKey {
+    // PKCS #8 of an Ed25519 key is this prefix and the 32 bytes of the seed (RFC 8410 §7).
+    let der = [b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", [number; 32].as_slice()]
+        .concat();
+    let text = BASE64_STANDARD.encode(der);
+    BundleKey::from_pem(&format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")).unwrap()
+}
+
+fn accepted() -> Accepted {
+    Accepted { tenant: TENANT.to_owned(), keys: TrustedKeys::of(&[key(1)]).unwrap() }
+}
+
+/// A zstd frame of one raw block (RFC 8878 §3.1.1).
+fn frame(text: &str) -> Vec<u8> {
+    let length = u32::try_from(text.len()).unwrap();
+    let block = ((length << 3) | 1).to_le_bytes();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0xa0], length.to_le_bytes().as_slice(), &block[..3], text.as_bytes()].concat()
+}
+
+/// The bundle as the operator writes it.
+fn signed(bundle: &Bundle) -> Vec<u8> {
+    sign(&bundle.encode().unwrap(), &[key(1)]).unwrap()
+}
 
 /// A source that tells what a test tells it.
 struct Told {
@@ -51,7 +79,7 @@ fn follow(previous: Option<Vec<u8>>, fallback: Option<&Path>) -> Followed {
     let stop = CancellationToken::new();
     let source = Told { observations, previous };
     let files = fallback.map(|dir| Files::new(dir, None));
-    tokio::spawn(bundles.clone().follow(source, files, TENANT.to_owned(), stop.clone()));
+    tokio::spawn(bundles.clone().follow(source, files, accepted(), stop.clone()));
     Followed { bundles, tell, _stop: stop.drop_guard() }
 }
 
@@ -104,11 +132,11 @@ fn good(sequence: u64) -> Bundle {
 }
 
 fn encoded(sequence: u64) -> Vec<u8> {
-    good(sequence).encode().unwrap()
+    signed(&good(sequence))
 }
 
 fn broken(sequence: u64) -> Vec<u8> {
-    bundle(sequence, "(", 300).encode().unwrap()
+    signed(&bundle(sequence, "(", 300))
 }
 
 #[tokio::test]
@@ -122,10 +150,67 @@ async fn a_refused_bundle_keeps_the_last_good_one_and_names_policy_field_and_dig
     assert_eq!(error.digest, bundle(2, "(", 300).digest());
     assert!(error.message.starts_with("acme/test: spec.customDetectors[0].pattern: "), "{}", error.message);
     assert_eq!(it.sequence(), Some(1));
-    assert_eq!(it.bundles.metrics.refused.get(), 1);
+    assert_eq!(it.bundles.metrics.refused(Refusal::invalid), 1);
     it.offers(encoded(3));
     it.until(|status| status.last_error.is_none()).await;
     assert_eq!((it.sequence(), it.bundles.metrics.sequence.get()), (Some(3), 3));
+}
+
+#[tokio::test]
+async fn a_bundle_that_the_operator_did_not_sign_is_refused_and_stands_in_the_way_of_no_later_one() {
+    let it = follow(None, None);
+    it.offers(encoded(5));
+    it.until(|status| status.digest.is_some()).await;
+    let mut without_rules = good(MAX_SEQUENCE);
+    without_rules.policies.clear();
+    let bytes = without_rules.encode().unwrap();
+    let mut changed = encoded(6);
+    *changed.last_mut().unwrap() ^= 1;
+    let mut others = good(9);
+    others.tenant = "other".to_owned();
+    let json = serde_json::to_string(&without_rules)
+        .unwrap()
+        .replace(&MAX_SEQUENCE.to_string(), &u64::MAX.to_string());
+    let beyond = sign(&frame(&json), &[key(1)]).unwrap();
+    for (offered, reason, why) in [
+        (bytes.clone(), Refusal::unsigned, "the bundle is not signed"),
+        (
+            sign(&bytes, &[key(2)]).unwrap(),
+            Refusal::signature,
+            "the bundle is not signed by a key that is trusted",
+        ),
+        (changed, Refusal::signature, "the bundle was changed after it was signed"),
+        (signed(&others), Refusal::tenant, "the bundle belongs to another tenant"),
+        (beyond, Refusal::sequence, "the bundle has sequence 18446744073709551615"),
+        (encoded(4), Refusal::older, "its sequence 4 is not after 5"),
+        // Unsigned bytes that say what is in force.
+        (good(5).encode().unwrap(), Refusal::unsigned, "the bundle is not signed"),
+    ] {
+        let before = it.bundles.metrics.refused(reason);
+        it.offers(offered);
+        let told =
+            |status: &Status| status.last_error.as_ref().is_some_and(|error| error.message.starts_with(why));
+        it.until(told).await;
+        assert_eq!(it.bundles.metrics.refused(reason), before + 1, "{why}");
+        assert_eq!(it.sequence(), Some(5), "{why}");
+        // The right one is taken at once, whatever was refused before.
+        it.offers(encoded(5));
+        it.until(|status| status.last_error.is_none()).await;
+    }
+    it.offers(encoded(6));
+    let newer = good(6).digest();
+    it.until(|status| status.digest.as_ref() == Some(&newer)).await;
+}
+
+#[tokio::test]
+async fn a_process_without_rules_takes_neither_a_foreign_bundle_nor_a_foreign_one_before() {
+    let it = follow(Some(good(6).encode().unwrap()), None);
+    it.offers(good(7).encode().unwrap());
+    it.until(|status| status.last_error.is_some()).await;
+    assert_eq!(it.sequence(), None);
+    it.offers(encoded(1));
+    it.until(|status| status.digest.is_some() && status.last_error.is_none()).await;
+    assert_eq!(it.sequence(), Some(1));
 }
 
 #[tokio::test]
@@ -148,11 +233,11 @@ async fn of_bundles_that_come_in_while_one_is_compiled_only_the_newest_is() {
 async fn the_same_rules_under_another_number_have_been_in_force_since_they_first_were() {
     let it = follow(None, None);
     let mut rules = good(1);
-    it.offers(rules.encode().unwrap());
+    it.offers(signed(&rules));
     it.until(|status| status.digest.is_some()).await;
     let since = it.bundles.current().unwrap().since;
     rules.sequence = 2;
-    it.offers(rules.encode().unwrap());
+    it.offers(signed(&rules));
     let mut status = it.bundles.status();
     while it.sequence() != Some(2) {
         status.changed().await.unwrap();
@@ -238,7 +323,7 @@ async fn files_that_tell_what_is_known_are_no_contact() {
     let bundles = Bundles::new(BundleMetrics::default());
     let (_tell, observations) = mpsc::unbounded_channel();
     let source = Told { observations, previous: None };
-    let mut following = Following::new(bundles.clone(), source, None, TENANT.to_owned());
+    let mut following = Following::new(bundles.clone(), source, None, accepted());
     let offered =
         |sequence: u64, as_of: OffsetDateTime| Observation::Offered { bytes: encoded(sequence), as_of };
     let now = OffsetDateTime::now_utc();
@@ -262,7 +347,7 @@ async fn files_that_tell_what_is_known_are_no_contact() {
 async fn without_contact_the_age_of_the_files_counts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(BUNDLE_KEY);
-    std::fs::write(&path, bundle(1, "x", 300).encode().unwrap()).unwrap();
+    std::fs::write(&path, signed(&bundle(1, "x", 300))).unwrap();
     let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
     std::fs::File::options().write(true).open(&path).unwrap().set_modified(hour_ago).unwrap();
     let it = follow(None, Some(dir.path()));

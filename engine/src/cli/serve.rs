@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use novacrm_engine_core::bundle::signed::TrustedKeys;
 use novacrm_service::{serve, shutdown, telemetry};
 use zeroize::Zeroizing;
 
@@ -45,6 +46,10 @@ pub(super) struct Arguments {
     /// Folder with the bundle before
     #[arg(long, env = "NOVACRM_BUNDLE_PREVIOUS_DIR")]
     bundle_previous_dir: Option<PathBuf>,
+    /// Public keys of the operator (C2SP verifier key lines, separated by white space or commas); a bundle that none of
+    /// them signed is refused
+    #[arg(long, env = "NOVACRM_BUNDLE_PUBLIC_KEYS", value_name = "LINES", value_parser = TrustedKeys::parse)]
+    bundle_public_keys: TrustedKeys,
     #[command(flatten)]
     recogniser: RecogniserArguments,
     // From the environment only: it holds a password, and arguments are visible to others.
@@ -145,6 +150,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         tls_dir: arguments.tls_dir,
         keys_dir: arguments.keys_dir,
         rules,
+        bundle_keys: arguments.bundle_public_keys,
         database: Database::new(&arguments.audit_database_url, Durability::Required)?,
         budget: server::BUDGET,
         recogniser: arguments.recogniser.settings(),

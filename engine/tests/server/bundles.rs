@@ -2,10 +2,11 @@
 
 use novacrm_engine::audit::MIGRATIONS;
 use novacrm_engine::bundle::BUNDLE_KEY;
+use novacrm_engine_core::bundle::signed::sign;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::fixture::{Running, Tenant, bundle, canary, until};
+use crate::fixture::{Running, Tenant, bundle, bundle_key, canary, until};
 
 async fn last_error(engine: &Running) -> Option<String> {
     let (_, status) = engine.get(&engine.operator, "/v1/bundle").await;
@@ -73,6 +74,44 @@ async fn a_bundle_that_cannot_be_used_leaves_the_last_good_one_and_says_why(pool
 }
 
 #[sqlx::test(migrator = "MIGRATIONS")]
+async fn forged_rules_are_refused_over_http_and_the_right_ones_are_taken_after_them(pool: PgPool) {
+    let tenant = Tenant::new(pool);
+    let engine = tenant.ready_engine(&bundle(5, "block", "1.0.0")).await;
+    // What finds nothing, under the largest number there is.
+    let mut forged = bundle(novacrm_engine_core::bundle::MAX_SEQUENCE, "block", "1.0.0");
+    forged.policies.clear();
+    let forged = forged.encode().unwrap();
+    let stranger = sign(&forged, &[bundle_key()]).unwrap();
+    let mut changed = tenant.sign(&bundle(6, "redact", "1.0.0").encode().unwrap());
+    *changed.last_mut().unwrap() ^= 1;
+    for (bytes, reason, why) in [
+        (forged, "unsigned", "the bundle is not signed"),
+        (stranger, "signature", "not signed by a key that is trusted"),
+        (changed, "signature", "changed after it was signed"),
+    ] {
+        tenant.replace(&bytes);
+        until(why, async || last_error(&engine).await.is_some_and(|error| error.contains(why))).await;
+        let (status, answer) = engine.analyze(&json!({"text": canary()})).await;
+        assert_eq!((status, answer["action"].as_str()), (200, Some("block")), "{why}");
+        assert_eq!(answer["bundle"]["sequence"], 5, "{why}");
+        let metrics = engine.probe("/metrics").await.1;
+        let counted = format!("engine_bundles_refused_total{{reason=\"{reason}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&counted)).unwrap();
+        assert_ne!(count, "0", "{why}");
+    }
+    tenant.publish(&bundle(6, "redact", "2.0.0").encode().unwrap());
+    until("the right one is in force", async || last_error(&engine).await.is_none()).await;
+    assert_eq!(engine.analyze(&json!({"text": canary()})).await.1["action"], "redact");
+    // A formerly right one is not taken again.
+    tenant.publish(&bundle(5, "block", "1.0.0").encode().unwrap());
+    until("it is refused", async || {
+        last_error(&engine).await.is_some_and(|error| error.contains("sequence 5"))
+    })
+    .await;
+    assert_eq!(engine.analyze(&json!({"text": canary()})).await.1["action"], "redact");
+}
+
+#[sqlx::test(migrator = "MIGRATIONS")]
 async fn a_refusal_between_two_polls_is_told_by_the_next(pool: PgPool) {
     let tenant = Tenant::new(pool);
     let good = bundle(1, "redact", "1.0.0");
@@ -101,8 +140,8 @@ async fn a_refusal_between_two_polls_is_told_by_the_next(pool: PgPool) {
 #[sqlx::test(migrator = "MIGRATIONS")]
 async fn a_fresh_engine_uses_the_bundle_before_when_the_newest_is_broken(pool: PgPool) {
     let tenant = Tenant::new(pool);
-    std::fs::write(tenant.previous.path().join(BUNDLE_KEY), bundle(3, "redact", "1.0.0").encode().unwrap())
-        .unwrap();
+    let before = tenant.sign(&bundle(3, "redact", "1.0.0").encode().unwrap());
+    std::fs::write(tenant.previous.path().join(BUNDLE_KEY), before).unwrap();
     tenant.publish(b"broken");
     let engine = tenant.engine().await;
     engine.until_ready().await;
@@ -132,7 +171,7 @@ async fn a_bundle_behind_a_swapped_symlink_is_seen(pool: PgPool) {
     let dir = tenant.bundles.path();
     let version = |name: &str, bundle: Vec<u8>| {
         std::fs::create_dir(dir.join(name)).unwrap();
-        std::fs::write(dir.join(name).join(BUNDLE_KEY), bundle).unwrap();
+        std::fs::write(dir.join(name).join(BUNDLE_KEY), tenant.sign(&bundle)).unwrap();
         std::os::unix::fs::symlink(name, dir.join("..tmp")).unwrap();
         std::fs::rename(dir.join("..tmp"), dir.join("..data")).unwrap();
     };

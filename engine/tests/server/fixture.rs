@@ -12,6 +12,7 @@ use novacrm_engine::bundle::{BUNDLE_KEY, Files};
 use novacrm_engine::recogniser;
 use novacrm_engine::server::{self, Rules, Settings};
 use novacrm_engine_core::bundle::Bundle;
+use novacrm_engine_core::bundle::signed::{BundleKey, TrustedKeys, sign};
 use novacrm_engine_core::record::CheckpointVerifier;
 use novacrm_engine_core::record::log::{CheckpointKey, origin};
 use novacrm_service::serve;
@@ -77,11 +78,18 @@ impl Authority {
     }
 }
 
+/// A new key that signs bundles.
+pub fn bundle_key() -> BundleKey {
+    BundleKey::from_pem(&KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem()).unwrap()
+}
+
 /// A tenant: what its engines share.
 pub struct Tenant {
     pub pool: PgPool,
     pub authority: Authority,
     pub keys: TempDir,
+    /// The operator's, which signs bundles.
+    pub bundle_key: BundleKey,
     pub bundles: TempDir,
     pub previous: TempDir,
 }
@@ -99,7 +107,8 @@ impl Tenant {
         std::fs::write(keys.path().join("audit-signing.key"), pem).unwrap();
         std::fs::write(keys.path().join("audit-public.key"), signing.verifier_line()).unwrap();
         let dir = || tempfile::tempdir().unwrap();
-        Self { pool, authority: Authority::new(), keys, bundles: dir(), previous: dir() }
+        let bundle_key = bundle_key();
+        Self { pool, authority: Authority::new(), keys, bundle_key, bundles: dir(), previous: dir() }
     }
 
     pub fn verifier(&self) -> CheckpointVerifier {
@@ -110,8 +119,18 @@ impl Tenant {
         self.pool.connect_options().to_url_lossy().to_string()
     }
 
+    /// Signs a bundle as the operator does.
+    pub fn sign(&self, bundle: &[u8]) -> Vec<u8> {
+        sign(bundle, std::slice::from_ref(&self.bundle_key)).unwrap()
+    }
+
+    /// Replaces the bundle by one that the operator signed.
+    pub fn publish(&self, bundle: &[u8]) {
+        self.replace(&self.sign(bundle));
+    }
+
     /// Replaces the bundle as a mounted ConfigMap is replaced: whole, by a rename.
-    pub fn publish(&self, bytes: &[u8]) {
+    pub fn replace(&self, bytes: &[u8]) {
         let temporary = self.bundles.path().join("new");
         std::fs::write(&temporary, bytes).unwrap();
         std::fs::rename(temporary, self.bundles.path().join(BUNDLE_KEY)).unwrap();
@@ -154,6 +173,7 @@ impl Tenant {
             tls_dir: tls.path().to_owned(),
             keys_dir: self.keys.path().to_owned(),
             rules: Rules::Files(Files::new(self.bundles.path(), Some(self.previous.path()))),
+            bundle_keys: TrustedKeys::of(std::slice::from_ref(&self.bundle_key)).unwrap(),
             database: Database::new(url, Durability::Volatile).unwrap(),
             budget,
             recogniser,

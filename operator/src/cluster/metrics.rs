@@ -25,6 +25,11 @@ struct Definition {
     crd: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ForeignBundle {
+    reason: &'static str,
+}
+
 /// The operator's metrics. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -32,6 +37,7 @@ pub struct Metrics {
     durations: Family<Controller, Histogram>,
     accepted: Counter,
     bundles: Counter,
+    foreign_bundles: Family<ForeignBundle, Counter>,
     leading: Gauge,
     missing: Family<Definition, Gauge>,
     propagation: Histogram,
@@ -47,6 +53,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
             accepted: Counter::default(),
             bundles: Counter::default(),
+            foreign_bundles: Family::default(),
             leading: Gauge::default(),
             missing: Family::default(),
             propagation: Histogram::new(exponential_buckets(0.01, 1.6, 16)),
@@ -67,6 +74,15 @@ impl Metrics {
             "bundles_written",
             "Bundles of rules that were given to tenants",
             metrics.bundles.clone(),
+        );
+        // Every series exists from the start, so that `increase()` sees its first count.
+        for reason in super::rules::FOREIGN_REASONS {
+            drop(metrics.foreign_bundles.get_or_create(&ForeignBundle { reason }));
+        }
+        registry.register(
+            "foreign_bundles",
+            "Bundles of rules that somebody else had written and that were replaced, by reason",
+            metrics.foreign_bundles.clone(),
         );
         registry.register("leading", "1 in the replica that leads", metrics.leading.clone());
         registry.register(
@@ -95,6 +111,11 @@ impl Metrics {
 
     pub(super) fn bundle_written(&self) {
         self.bundles.inc();
+    }
+
+    /// A bundle of somebody else was replaced.
+    pub(super) fn foreign_bundle(&self, reason: &'static str) {
+        self.foreign_bundles.get_or_create(&ForeignBundle { reason }).inc();
     }
 
     pub(super) fn leads(&self, leads: bool) {

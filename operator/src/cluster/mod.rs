@@ -5,7 +5,7 @@
 //! | controller | for each | writes |
 //! |---|---|---|
 //! | [`policy`] | `CompliancePolicy` | its history (`ControllerRevision`) and its status |
-//! | [`rules`] | `CrmTenant` | the two ConfigMaps with the combined rules of the tenant |
+//! | [`rules`] | `CrmTenant` | the two ConfigMaps with the combined rules of the tenant, signed |
 //! | [`tenant`] | `CrmTenant` | everything else of the tenant, and its status |
 //!
 //! Watches fill stores in every replica; the leader alone runs controllers. What changes goes to [`dispatch`], which
@@ -45,6 +45,7 @@ pub mod metrics;
 pub mod policy;
 pub mod rules;
 pub mod run;
+pub mod signing;
 pub mod tenant;
 pub mod watch;
 
@@ -130,6 +131,8 @@ pub struct Cluster {
     pub engines: Engines,
     /// Counters and durations.
     pub metrics: Metrics,
+    /// The keys that sign rules.
+    pub signing: signing::Signing,
     judged: RwLock<BTreeMap<PolicyKey, Judged>>,
     bundles: RwLock<BTreeMap<String, rules::Given>>,
     /// When the revision of a policy that is on its way was first seen.
@@ -293,6 +296,7 @@ impl Cluster {
             owned,
             engines,
             metrics,
+            signing: signing::Signing::default(),
             judged: RwLock::default(),
             bundles: RwLock::default(),
             on_their_way: Mutex::default(),
@@ -512,6 +516,11 @@ impl Started {
             cluster.queue_tenant(&namespace);
         }
         let mut controllers = tokio::task::JoinSet::new();
+        controllers.spawn(cluster.clone().keep_signing_keys(stop.clone()));
+        tokio::select! {
+            () = cluster.signing.ready() => {}
+            () = stop.cancelled() => {}
+        }
         controllers.spawn(dispatch::run(cluster.clone(), changed, stop.clone()));
         for (index, (policy_end, rules_end, tenant_end)) in ends.into_iter().enumerate() {
             let (Some(policies), Some(tenants)) =

@@ -23,7 +23,7 @@ use kube::{Api, Resource};
 use novacrm_crds::CrmTenant;
 use novacrm_crds::conditions::{
     READY, REASON_DELETION_UNCONFIRMED, REASON_DUMP_FAILED, REASON_FAILED, REASON_MISSING_API,
-    REASON_NAMESPACE_TERMINATING,
+    REASON_NAMESPACE_TERMINATING, REASON_SIGNING_KEY,
 };
 use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, DatabaseType};
 use novacrm_service::error::chain;
@@ -44,7 +44,7 @@ use crate::crm_tenant::database::{self, DatabaseError, Prepared, Server};
 use crate::crm_tenant::dereference::{Dereferenced, Lookup, dereference};
 use crate::crm_tenant::generate::{self, Secrets, digests};
 use crate::crm_tenant::names;
-use crate::crm_tenant::status::{Observation, Progress, status};
+use crate::crm_tenant::status::{Authenticity, FOREIGN_IS_TOLD_FOR, Observation, Progress, status};
 use crate::crm_tenant::validate::{BundleRevision, Validated, validate};
 use crate::problem;
 
@@ -190,21 +190,39 @@ impl Work<'_> {
     async fn run(&self) -> (Observation, Result<Action, Error>) {
         // Until this process has combined the policies, the engines have what the status says.
         let known = self.tenant.status.as_ref().and_then(|status| status.bundle.clone());
-        let given = self.cluster.given_to(&self.namespace).unwrap_or_else(|| Given {
+        let given = self.cluster.given_to(&self.namespace);
+        let authenticity = match &given {
+            None => Authenticity::Unknown,
+            Some(Given { foreign: Some(foreign), .. })
+                if OffsetDateTime::now_utc() - foreign.at < FOREIGN_IS_TOLD_FOR =>
+            {
+                Authenticity::Foreign(foreign.message.clone())
+            }
+            Some(_) => Authenticity::Authentic,
+        };
+        let given = given.unwrap_or_else(|| Given {
             bundle: known.map(|bundle| (bundle.digest, bundle.sequence)),
-            held_back: None,
+            ..Given::default()
         });
         let generation = self.tenant.metadata.generation.unwrap_or_default();
         let mut observed = Observation {
             bundle: given.bundle.map(|(digest, sequence)| BundleReference { digest, sequence }),
+            rules: authenticity,
             ..Observation::of(generation, self.tenant.status.as_ref())
         };
-        let rules = match (&observed.bundle, given.held_back) {
-            (_, Some((_, why))) => Progress::Failed(why),
-            (Some(_), None) => Progress::Available,
-            (None, None) => Progress::Progressing("the policies are being combined".to_owned()),
+        let unsigned = self.cluster.signing.keys().err();
+        let can_build = unsigned.is_none();
+        let rules = match (unsigned, &observed.bundle, given.held_back) {
+            (Some(why), ..) => Progress::Blocked(REASON_SIGNING_KEY, why),
+            (None, _, Some((_, why))) => Progress::Failed(why),
+            (None, Some(_), None) => Progress::Available,
+            (None, None, None) => Progress::Progressing("the policies are being combined".to_owned()),
         };
         observed.parts.push(("Rules", rules));
+        if !can_build {
+            // Pods that trust no key would take no rules. What runs goes on.
+            return (observed, Ok(Action::requeue(SOON)));
+        }
         let outcome = self.steps(&mut observed).await;
         observed.parts.extend(outcome.as_ref().err().map(part_of));
         (observed, outcome)
@@ -231,7 +249,7 @@ impl Work<'_> {
         let optional = self.optional().await?;
         let settings = Settings {
             service_monitors: optional.get(SERVICE_MONITOR).is_some_and(Option::is_some),
-            ..self.cluster.config.settings.clone()
+            ..self.cluster.settings()
         };
         let deployments: Vec<Deployment> = [names::ENGINE, names::API]
             .into_iter()

@@ -47,6 +47,7 @@ use crate::crm_tenant::database::ADMINISTRATOR;
 use crate::crm_tenant::generate::{Digests, TENANT_ID};
 use crate::crm_tenant::validate::{Bundles, Validated};
 use crate::crm_tenant::{ADMIN_PORT, API_PORT, ENGINE_PORT, IMAGE_STATIC_DIR, names};
+use crate::signing::SigningKeys;
 
 /// User and group of every process; the images make the same.
 const USER: i64 = 10_001;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub operator_namespace: String,
     /// Whether this cluster has the kind `ServiceMonitor` (`monitoring.coreos.com/v1`).
     pub service_monitors: bool,
+    /// The keys that sign bundles. `render` has none: it shows unsigned bundles and engines without public keys.
+    pub signing: Option<SigningKeys>,
 }
 
 impl Settings {
@@ -94,6 +97,7 @@ impl Default for Settings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operator_namespace: "novacrm-system".to_owned(),
             service_monitors: false,
+            signing: None,
         }
     }
 }
@@ -373,6 +377,8 @@ const KEYS_DIR: &str = "/etc/novacrm/keys";
 pub const BUNDLE_CONFIG_MAP: &str = "NOVACRM_BUNDLE_CONFIG_MAP";
 /// The same for the ConfigMap of the bundle before.
 pub const BUNDLE_CONFIG_MAP_PREVIOUS: &str = "NOVACRM_BUNDLE_CONFIG_MAP_PREVIOUS";
+/// Variable with the public keys of which one must have signed a bundle.
+pub const BUNDLE_PUBLIC_KEYS: &str = "NOVACRM_BUNDLE_PUBLIC_KEYS";
 const BUNDLE_DIR: &str = "/etc/novacrm/bundle";
 const BUNDLE_PREVIOUS_DIR: &str = "/etc/novacrm/bundle-previous";
 
@@ -404,6 +410,7 @@ impl Builder<'_> {
                 self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
             ]
             .into_iter()
+            .chain(self.settings.signing.iter().map(|keys| value(BUNDLE_PUBLIC_KEYS, &keys.public_lines())))
             .chain(self.tenant.spec().recogniser.iter().flat_map(recogniser))
             .collect(),
             folders: self.folders([
@@ -1168,7 +1175,7 @@ impl Folder {
     }
 }
 
-/// The ConfigMaps with a tenant's rules: the ones in force, then those before.
+/// The ConfigMaps with a tenant's rules, signed where there are keys: the ones in force, then those before.
 #[must_use]
 pub fn bundle_config_maps(tenant: &CrmTenant, bundles: &Bundles, settings: &Settings) -> Vec<ConfigMap> {
     let current = (names::BUNDLE, Some(&bundles.current));
@@ -1182,7 +1189,9 @@ pub fn bundle_config_maps(tenant: &CrmTenant, bundles: &Bundles, settings: &Sett
                 ("novacrm.io/bundle-digest".to_owned(), revision.digest.clone()),
                 ("novacrm.io/bundle-sequence".to_owned(), revision.sequence.to_string()),
             ]));
-            let content = ByteString(revision.bytes.clone());
+            // Signing fails for no key. If it did, the bundle would be unsigned and the engines would refuse it.
+            let signed = settings.signing.as_ref().and_then(|keys| keys.sign(&revision.bytes).ok());
+            let content = ByteString(signed.unwrap_or_else(|| revision.bytes.clone()));
             let binary_data = Some(BTreeMap::from([(names::BUNDLE_KEY.to_owned(), content)]));
             Some(ConfigMap { metadata, binary_data, ..ConfigMap::default() })
         })

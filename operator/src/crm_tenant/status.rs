@@ -2,8 +2,8 @@
 
 use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::conditions::{
-    READY, REASON_AVAILABLE, REASON_FAILED, REASON_INVALID, REASON_PROGRESSING, REASON_SUSPENDED,
-    REASON_VALID, RECONCILING, STALLED,
+    READY, REASON_AUTHENTIC, REASON_AVAILABLE, REASON_FAILED, REASON_FOREIGN_BUNDLE, REASON_INVALID,
+    REASON_PROGRESSING, REASON_SUSPENDED, REASON_VALID, RECONCILING, RULES_AUTHENTIC, STALLED,
 };
 use novacrm_crds::crm_tenant::{BundleReference, CrmTenantStatus, DumpReference, Migrated};
 use time::OffsetDateTime;
@@ -23,6 +23,20 @@ pub enum Progress {
     Blocked(&'static str, String),
 }
 
+/// How long the status reports rules that somebody else wrote, after they were replaced.
+pub const FOREIGN_IS_TOLD_FOR: time::Duration = time::Duration::minutes(10);
+
+/// Whether the rules that were found where engines take them from were the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authenticity {
+    /// This process has not looked yet; the condition stays as it is.
+    Unknown,
+    /// They were.
+    Authentic,
+    /// They were not; the text says what was found.
+    Foreign(String),
+}
+
 /// What is known of a tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
@@ -38,6 +52,8 @@ pub struct Observation {
     pub problems: Vec<PolicyProblem>,
     /// Whether it is suspended, and nothing of it runs any more.
     pub suspended: bool,
+    /// Whether the rules that its engines are given were the operator's.
+    pub rules: Authenticity,
     /// `Database`, `Engine`, `Api`, and how far each is.
     pub parts: Vec<(&'static str, Progress)>,
 }
@@ -53,6 +69,7 @@ impl Observation {
             final_dump: before.and_then(|before| before.final_dump.clone()),
             problems: Vec::new(),
             suspended: false,
+            rules: Authenticity::Unknown,
             parts: Vec::new(),
         }
     }
@@ -87,6 +104,7 @@ pub fn status(
             }
         }
     }
+    tell_authenticity(&mut conditions, &observed.rules, before, now);
     let invalid = observed.problems.first().map(|first| {
         format!("The spec was refused: {}: {}. What ran before goes on.", first.path, first.message)
     });
@@ -121,6 +139,40 @@ pub fn status(
         migrated: observed.migrated.clone(),
         final_dump: observed.final_dump.clone(),
         conditions: conditions.finish(),
+    }
+}
+
+/// Sets the condition about foreign bundles. It stays `False` for [`FOREIGN_IS_TOLD_FOR`] after one was replaced, so that
+/// people see it.
+fn tell_authenticity(
+    conditions: &mut Conditions<'_>,
+    rules: &Authenticity,
+    before: Option<&CrmTenantStatus>,
+    now: OffsetDateTime,
+) {
+    let before = before
+        .and_then(|before| before.conditions.iter().find(|condition| condition.type_ == RULES_AUTHENTIC));
+    let is_recent = |condition: &&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+        let since = now.unix_timestamp().saturating_sub(condition.last_transition_time.0.as_second());
+        condition.status == "False" && since < FOREIGN_IS_TOLD_FOR.whole_seconds()
+    };
+    match (rules, before) {
+        (Authenticity::Foreign(what), _) => {
+            conditions.set(RULES_AUTHENTIC, false, REASON_FOREIGN_BUNDLE, what);
+        }
+        (Authenticity::Authentic, before) => match before.filter(is_recent) {
+            Some(before) => conditions.set(RULES_AUTHENTIC, false, &before.reason, &before.message),
+            None => conditions.set(
+                RULES_AUTHENTIC,
+                true,
+                REASON_AUTHENTIC,
+                "The engines are given rules that the operator signed.",
+            ),
+        },
+        (Authenticity::Unknown, Some(before)) => {
+            conditions.set(RULES_AUTHENTIC, before.status == "True", &before.reason, &before.message);
+        }
+        (Authenticity::Unknown, None) => {}
     }
 }
 
@@ -170,6 +222,33 @@ mod tests {
         let status = status(&observed, None, NOW);
         let ready = status.conditions.iter().find(|condition| condition.type_ == READY).unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Suspended"));
+    }
+
+    #[test]
+    fn foreign_rules_are_told_for_a_while_and_change_nothing_of_ready() {
+        let of = |rules: Authenticity, before: Option<&CrmTenantStatus>, now: OffsetDateTime| {
+            let status = status(&Observation { rules, ..Observation::of(1, before) }, before, now);
+            let found =
+                status.conditions.iter().find(|condition| condition.type_ == RULES_AUTHENTIC).cloned();
+            assert!(status.conditions.iter().any(|one| one.type_ == READY && one.status == "True"));
+            (status, found.map(|condition| (condition.status, condition.reason)))
+        };
+        let told = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+        let (nothing, condition) = of(Authenticity::Unknown, None, NOW);
+        assert_eq!(condition, None);
+        let (well, condition) = of(Authenticity::Authentic, Some(&nothing), NOW);
+        assert_eq!(condition, told("True", "Authentic"));
+        let (foreign, condition) =
+            of(Authenticity::Foreign("it was not signed".to_owned()), Some(&well), NOW);
+        assert_eq!(condition, told("False", "ForeignBundle"));
+        // Also by a process that knows of it from the status alone.
+        for rules in [Authenticity::Unknown, Authenticity::Authentic] {
+            let (soon, condition) = of(rules, Some(&foreign), NOW + time::Duration::minutes(9));
+            assert_eq!(condition, told("False", "ForeignBundle"));
+            assert!(soon.conditions.iter().any(|one| one.message == "it was not signed"));
+        }
+        let (_, condition) = of(Authenticity::Authentic, Some(&foreign), NOW + FOREIGN_IS_TOLD_FOR);
+        assert_eq!(condition, told("True", "Authentic"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::{CrmTenant, CrmTenantSpec};
-use novacrm_engine_core::bundle::{Bundle, RegisteredUse};
+use novacrm_engine_core::bundle::{Bundle, MAX_SEQUENCE, RegisteredUse};
 use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
 use semver::Version;
 
@@ -17,7 +17,7 @@ pub struct BundleRevision {
     pub sequence: u64,
     /// `sha256:<hex>` of what it says.
     pub digest: String,
-    /// The encoded bundle.
+    /// The encoded bundle, without signatures.
     pub bytes: Vec<u8>,
 }
 
@@ -309,14 +309,21 @@ impl Combined {
     /// number; a new one has a number above `floor` and all before.
     ///
     /// # Errors
-    /// When it is larger than a ConfigMap holds. Nothing is cut off.
+    /// When it is larger than a ConfigMap holds (nothing is cut off), or no number is left.
     pub fn after(self, before: &[BundleRevision], floor: u64) -> Result<Bundles, PolicyProblem> {
         let last = before.first();
         if let Some(last) = last.filter(|last| self.is(last, floor)) {
             return Ok(Bundles { current: last.clone(), previous: before.get(1).cloned() });
         }
         let Self { mut bundle, digest } = self;
-        let sequence = before.iter().map(|one| one.sequence).fold(floor, u64::max).saturating_add(1);
+        let highest = before.iter().map(|one| one.sequence).fold(floor, u64::max);
+        let sequence = highest.checked_add(1).filter(|next| *next <= MAX_SEQUENCE).ok_or_else(|| {
+            problem(
+                "status.bundle.sequence",
+                "no sequence number is left for new rules",
+                "Move the tenant's data to a new namespace.",
+            )
+        })?;
         bundle.sequence = sequence;
         let bytes = bundle.encode().map_err(|error| {
             problem("spec", &error.to_string(), "Shorten or remove policies that apply to this tenant.")

@@ -7,6 +7,7 @@
 //! memory.json        accepted revisions and bundles
 //! status.json        what `status` shows
 //! admin.json         where the running `up` answers
+//! signing/<name>.key the keys that sign bundles
 //! secrets/<namespace>/<name>/<key>        configmaps/<namespace>/<name>/<key>
 //! logs/<namespace>/<process>.log          postgres/, or postgres-folder that says where
 //! ```
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::crm_tenant::generate::{Content, Secrets};
 use crate::local::postgres::{Account, reachable_for_others};
+use crate::signing::{SigningError, SigningKeys};
 
 const MARKER: &str = "novacrm-data";
 const MARKER_TEXT: &str = "NovaCRM data, layout 1\n";
@@ -219,6 +221,30 @@ impl DataDir {
             secrets.insert(file_name(&secret), content);
         }
         Ok(secrets)
+    }
+
+    /// The keys that sign bundles: every file of the folder `signing` whose name ends with `.key`. One is made where
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written, or holds what is no key.
+    pub fn signing_keys(&self) -> Result<SigningKeys, DataDirError> {
+        let folder = self.root.join("signing");
+        make_folder(&folder)?;
+        let mut content = Content::new();
+        for file in entries(&folder)? {
+            let value = fs::read_to_string(&file).map_err(failed("cannot read", &file))?;
+            content.insert(file_name(&file), Zeroizing::new(value));
+        }
+        if let Err(SigningError::Empty) = SigningKeys::read(&content) {
+            let made = SigningKeys::generate(time::OffsetDateTime::now_utc(), &mut rand::rng())
+                .map_err(|_| DataDirError::Damaged(folder.clone()))?;
+            for (name, value) in &made {
+                write(&folder.join(name), value.as_bytes())?;
+            }
+            content.extend(made);
+        }
+        SigningKeys::read(&content).map_err(|_| DataDirError::Damaged(folder))
     }
 
     /// Writes a Secret, readable for its owner alone.

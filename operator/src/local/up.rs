@@ -174,6 +174,8 @@ struct Up<'a> {
     server: database::Server,
     sources: Option<Sources>,
     world: World,
+    /// What objects are built with, the keys that sign bundles among it.
+    settings: Settings,
     tenants: BTreeMap<String, Running>,
     events: mpsc::UnboundedSender<Event>,
     reports: mpsc::UnboundedSender<Report>,
@@ -220,6 +222,7 @@ pub async fn up(options: &Options, stop: CancellationToken, say: Say<'_>) -> Res
     let sources = manifests::read(&options.manifests)?;
     let memory: Memory = data.load(MEMORY)?.unwrap_or_default();
     let before: StatusList = data.load(STATUS)?.unwrap_or_default();
+    let settings = Settings { signing: Some(data.signing_keys()?), ..Settings::default() };
 
     say("PostgreSQL starts (the first time it is downloaded) …");
     let began = Instant::now();
@@ -258,6 +261,7 @@ pub async fn up(options: &Options, stop: CancellationToken, say: Say<'_>) -> Res
         },
         sources: None,
         world: World { memory, ..World::default() },
+        settings,
         tenants: BTreeMap::new(),
         events,
         reports,
@@ -444,7 +448,7 @@ impl Up<'_> {
             service_monitors: _,
             network_policies: _,
             pod_disruption_budgets: _,
-        } = build_all(&tenant, &Settings::default(), &surroundings);
+        } = build_all(&tenant, &self.settings, &surroundings);
 
         let mut secrets = self.secrets(&tenant)?;
         // The one before first: whoever sees the new one finds the old one in its place.
@@ -724,6 +728,8 @@ impl Up<'_> {
                 migrated: None,
                 final_dump: None,
                 problems: view.problems.clone(),
+                // On one machine, only the user who runs `up` can write the rules.
+                rules: crm_tenant::status::Authenticity::Unknown,
                 suspended: self.tenants.get(namespace).is_some_and(|running| running.suspended),
                 parts: self.tenants.get(namespace).map(Running::parts).unwrap_or_default(),
             };

@@ -91,7 +91,7 @@ async fn an_engine_that_refuses_a_bundle_is_named_with_its_reason_and_the_others
     other.sequence += 100;
     other.policies[0].version = "1.1.0".to_owned();
     other.policies[0].custom_detectors[0].pattern = "(".to_owned();
-    bad.give(&other.encode().unwrap());
+    bad.give(&stage.sign(&other).await);
     stage.apply(&version(policy, "1.1.0")).await;
     let pod = pod_of(&stage, &namespace, &bad).await;
     let status = stage

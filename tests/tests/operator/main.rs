@@ -1,6 +1,8 @@
 //! The operator as it is deployed, on a real Kubernetes API server and a real PostgreSQL.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::unreachable,
     reason = "a test fails by panicking"
@@ -9,10 +11,15 @@
 mod deletion;
 mod drift;
 mod engines;
+mod foreign;
 mod kills;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../common/kubectl.rs"]
+mod kubectl;
 mod leader;
 mod lifecycle;
 mod logins;
+mod protection;
 mod scale;
 mod selection;
 mod stage;

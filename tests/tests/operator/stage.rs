@@ -13,7 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Event, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
+};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use kube::api::{
     ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
@@ -24,8 +28,10 @@ use novacrm_crds::compliance_policy::CompliancePolicyStatus;
 use novacrm_crds::crm_tenant::CrmTenantStatus;
 use novacrm_crds::{CompliancePolicy, CrmTenant};
 use novacrm_engine_core::bundle::Bundle;
+use novacrm_operator::crm_tenant::build::BUNDLE_PUBLIC_KEYS;
 use novacrm_operator::crm_tenant::database::Databases;
-use novacrm_operator::crm_tenant::names;
+use novacrm_operator::crm_tenant::{generate, names};
+use novacrm_operator::signing::{self, SigningKeys};
 use novacrm_tests::cluster::{AuditEvent, AuditFilter, Cluster, PATIENCE, TestNamespace, eventually};
 use novacrm_tests::system::{programs, repository};
 use novacrm_tests::tools::go_tool;
@@ -37,6 +43,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+
+use crate::kubectl::Kubectl;
 
 /// Name that the manifests give to the database server.
 const SERVER: &str = "default";
@@ -64,8 +72,18 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A stage with so many namespaces for tenants on the shared control plane. Its operator looks at nothing else.
+    /// A stage with so many namespaces for tenants on the shared control plane. Its operator looks at nothing else, and
+    /// the chart's protection is in force in these namespaces.
     pub async fn shared(tenants: usize) -> Self {
+        Self::shared_with(tenants, true).await
+    }
+
+    /// The same without the protection: who may write in a namespace may write what is the operator's.
+    pub async fn unprotected(tenants: usize) -> Self {
+        Self::shared_with(tenants, false).await
+    }
+
+    async fn shared_with(tenants: usize, protected: bool) -> Self {
         let cluster = Cluster::connect().await.unwrap();
         cluster.apply_crds().await.unwrap();
         let mut owned = Vec::new();
@@ -74,7 +92,7 @@ impl Stage {
         }
         let names: Vec<String> = owned.iter().map(|namespace| namespace.name().to_owned()).collect();
         let [home, organisation, tenants @ ..] = names.as_slice() else { unreachable!("two are made") };
-        let mut stage = Self::on(cluster, home, organisation, tenants.to_vec(), true).await;
+        let mut stage = Self::on(cluster, home, organisation, tenants.to_vec(), true, protected).await;
         stage.namespaces = owned;
         stage
     }
@@ -87,7 +105,7 @@ impl Stage {
             let namespace = Namespace { metadata, ..Namespace::default() };
             namespaces.create(&PostParams::default(), &namespace).await.unwrap();
         }
-        Self::on(cluster, home, organisation, tenants, false).await
+        Self::on(cluster, home, organisation, tenants, false, true).await
     }
 
     async fn on(
@@ -96,13 +114,13 @@ impl Stage {
         organisation: &str,
         tenants: Vec<String>,
         shared: bool,
+        protected: bool,
     ) -> Self {
         let client = cluster.client().unwrap();
-        let metadata = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let watched = if shared { tenants.clone() } else { Vec::new() };
-        install(&client, home, organisation, &watched).await;
+        install(&client, home, organisation, &watched, protected).await;
         let url = std::env::var("DATABASE_URL").unwrap();
-        let mut server = Secret { metadata: metadata(SERVER), ..Secret::default() };
+        let mut server = Secret { metadata: named(SERVER), ..Secret::default() };
         server.metadata.labels = Some([("novacrm.io/database-server".to_owned(), "true".to_owned())].into());
         server.string_data = Some([("url".to_owned(), url)].into());
         let secrets: Api<Secret> = Api::namespaced(client.clone(), home);
@@ -316,6 +334,94 @@ impl Stage {
         found.await.unwrap()
     }
 
+    /// A kubectl in a tenant's namespace, as a service account of it that has a built-in role there.
+    pub async fn kubectl(&self, namespace: &str, role: &str) -> Kubectl {
+        let name = format!("somebody-with-{role}");
+        let account = ServiceAccount { metadata: named(&name), ..ServiceAccount::default() };
+        self.api::<ServiceAccount>(namespace).create(&PostParams::default(), &account).await.unwrap();
+        let binding = RoleBinding {
+            metadata: named(&name),
+            role_ref: RoleRef {
+                api_group: Some("rbac.authorization.k8s.io".to_owned()),
+                kind: "ClusterRole".to_owned(),
+                name: role.to_owned(),
+            },
+            subjects: Some(vec![Subject {
+                kind: "ServiceAccount".to_owned(),
+                name: name.clone(),
+                namespace: Some(namespace.to_owned()),
+                ..Subject::default()
+            }]),
+        };
+        self.api::<RoleBinding>(namespace).create(&PostParams::default(), &binding).await.unwrap();
+        let kubeconfig = self.cluster.kubeconfig_for_service_account(namespace, &name).await.unwrap();
+        let kubectl = Kubectl { kubeconfig, ..Kubectl::of_environment() };
+        // The API server learns of a binding a moment after it was made.
+        eventually(PATIENCE, || async {
+            let output = kubectl.run(&["get", "configmaps"], "");
+            if output.status.success() { Ok(()) } else { Err("no rights yet") }
+        })
+        .await
+        .unwrap();
+        kubectl
+    }
+
+    /// Makes somebody an administrator of the cluster, as long as this stage is there.
+    pub async fn cluster_administrator(&self, user: &str) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let owner = namespaces.get(&self.home).await.unwrap();
+        let binding = ClusterRoleBinding {
+            metadata: ObjectMeta {
+                owner_references: Some(vec![OwnerReference {
+                    api_version: "v1".to_owned(),
+                    kind: "Namespace".to_owned(),
+                    name: self.home.clone(),
+                    uid: owner.uid().unwrap(),
+                    ..OwnerReference::default()
+                }]),
+                ..named(&format!("{}-{user}", self.home))
+            },
+            role_ref: RoleRef {
+                api_group: Some("rbac.authorization.k8s.io".to_owned()),
+                kind: "ClusterRole".to_owned(),
+                name: "cluster-admin".to_owned(),
+            },
+            subjects: Some(vec![Subject {
+                api_group: Some("rbac.authorization.k8s.io".to_owned()),
+                kind: "User".to_owned(),
+                name: user.to_owned(),
+                ..Subject::default()
+            }]),
+        };
+        let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
+        bindings.create(&PostParams::default(), &binding).await.unwrap();
+    }
+
+    /// The keys that this stage's operator signs with.
+    pub async fn signing_keys(&self) -> SigningKeys {
+        let secrets: Api<Secret> = self.api(&self.home);
+        let secret = eventually(PATIENCE, || secrets.get(signing::SECRET)).await.unwrap();
+        SigningKeys::read(&generate::content(&secret)).unwrap()
+    }
+
+    /// Signs a bundle as the operator does.
+    pub async fn sign(&self, bundle: &Bundle) -> Vec<u8> {
+        self.signing_keys().await.sign(&bundle.encode().unwrap()).unwrap()
+    }
+
+    /// The public keys that the pods of a tenant's engine are given.
+    pub async fn public_keys(&self, namespace: &str) -> String {
+        let deployments: Api<Deployment> = self.api(namespace);
+        let found = eventually(PATIENCE, || async {
+            let deployment = deployments.get(names::ENGINE).await.map_err(|error| error.to_string())?;
+            let pod = deployment.spec.unwrap().template.spec.unwrap();
+            let mut variables = pod.containers[0].env.iter().flatten();
+            let found = variables.find(|variable| variable.name == BUNDLE_PUBLIC_KEYS);
+            found.and_then(|variable| variable.value.clone()).ok_or("no keys".to_owned())
+        });
+        found.await.unwrap()
+    }
+
     /// Waits for an Event about an object.
     pub async fn event(&self, namespace: &str, name: &str, reason: &str) -> Event {
         let events: Api<Event> = self.api(namespace);
@@ -403,8 +509,12 @@ async fn drop_databases(tenants: &[String]) -> Result<(), sqlx::Error> {
     server.close().await
 }
 
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+}
+
 /// Makes the operator's account and gives it the rights that the chart gives. They go with the namespace.
-async fn install(client: &Client, home: &str, organisation: &str, watched: &[String]) {
+async fn install(client: &Client, home: &str, organisation: &str, watched: &[String], protected: bool) {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = namespaces.get(home).await.unwrap();
     let owner = OwnerReference {
@@ -423,6 +533,9 @@ async fn install(client: &Client, home: &str, organisation: &str, watched: &[Str
         .args(["template", home, "charts/novacrm-operator", "--namespace", home, "--set", &values])
         .args(["--set-json", &watched])
         .args(["--show-only", "templates/serviceaccount.yaml", "--show-only", "templates/rbac.yaml"])
+        .args(
+            protected.then_some(["--show-only", "templates/validatingadmissionpolicy.yaml"]).iter().flatten(),
+        )
         .current_dir(repository())
         .output()
         .unwrap();
@@ -796,12 +909,14 @@ impl Engine {
         let migrated = migrated.await.unwrap();
         assert!(migrated.success(), "{}", std::fs::read_to_string(at("migrate.log")).unwrap());
 
+        let public_keys = stage.public_keys(namespace).await;
         let maps: Api<ConfigMap> = stage.api(namespace);
         let mount = tokio::spawn(follow(maps.clone(), folder.path().to_owned()));
         let address = free_address();
         let child = program("novacrm-engine", &["serve"], &at("engine.log"))
             .envs([
                 ("NOVACRM_TENANT", namespace.to_owned()),
+                (BUNDLE_PUBLIC_KEYS, public_keys),
                 ("NOVACRM_LISTEN", format!("{address}:8443")),
                 ("NOVACRM_ADMIN_LISTEN", format!("{address}:9090")),
                 ("NOVACRM_AUDIT_DATABASE_URL", url(names::AUDIT_URL)),
@@ -825,6 +940,42 @@ impl Engine {
         .await
         .unwrap();
         Self { address, _process: process, maps, mount, folder }
+    }
+
+    /// The value of a line of its metrics.
+    pub async fn metric(&self, line: &str) -> u64 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{}:9090/metrics", self.address)).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        let found = text.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(' '));
+        found.unwrap_or_else(|| panic!("no `{line}` in\n{text}")).parse().unwrap()
+    }
+
+    /// Waits until a line of its metrics has a value.
+    pub async fn until(&self, line: &str, holds: impl Fn(u64) -> bool) {
+        eventually(PATIENCE, || async {
+            let value = self.metric(line).await;
+            if holds(value) { Ok(()) } else { Err(format!("{line} {value}")) }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// What it decides about a text, as the tenant's API asks it.
+    pub async fn analyze(&self, stage: &Stage, namespace: &str, text: &str) -> Value {
+        let tls = content(&stage.api(namespace), names::API_TLS).await;
+        let config =
+            novacrm_service::tls::client_config(&tls["ca.crt"], &tls["tls.crt"], &tls["tls.key"]).unwrap();
+        let name = format!("{}.{namespace}.svc", names::ENGINE);
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(config)
+            .resolve(&name, format!("{}:8443", self.address).parse().unwrap())
+            .build()
+            .unwrap();
+        let request = client.post(format!("https://{name}:8443/v1/analyze")).json(&json!({ "text": text }));
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        answer.json().await.unwrap()
     }
 
     /// Gives it these rules, and none of the cluster until [`Engine::resume`].

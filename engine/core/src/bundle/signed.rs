@@ -69,8 +69,8 @@ pub enum SignatureError {
     /// The bytes are not those that were signed.
     #[error("the bundle was changed after it was signed")]
     Changed,
-    /// It cannot be signed; not for any key.
-    #[error("the bundle cannot be signed")]
+    /// It cannot be signed: there is no key, or there are too many.
+    #[error("the bundle cannot be signed: between 1 and {MAX_KEYS} keys are needed")]
     Unsignable,
 }
 
@@ -183,7 +183,7 @@ impl TrustedKeys {
             if key.name() != KEY_NAME {
                 return Err(KeyError::Public(index + 1));
             }
-            // Twice the same key is once.
+            // A key that is given twice counts once.
             if !keys.iter().any(|known| known.key_id() == key.key_id()) {
                 keys.push(key);
             }
@@ -218,7 +218,7 @@ impl TrustedKeys {
         }
         let (note_bytes, payload) = rest.split_at_checked(length).ok_or(SignatureError::Malformed)?;
         let note = Note::from_bytes(note_bytes).map_err(|_| SignatureError::Malformed)?;
-        // One way to write it: what says the same in another way was written by somebody else.
+        // There is one way to write a note; other bytes with the same meaning are refused.
         if note.to_bytes() != note_bytes {
             return Err(SignatureError::Malformed);
         }
