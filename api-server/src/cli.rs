@@ -148,12 +148,9 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     })
 }
 
-/// A secret is read from the environment alone: arguments are visible to every user of a machine.
+/// A secret is read from a file or the environment: arguments are visible to every user of a machine.
 fn secret(name: &str) -> Result<String, Failure> {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        _ => Err(format!("the environment variable {name} is missing")),
-    }
+    novacrm_service::secret::read(name).map_err(|error| error.to_string())
 }
 
 async fn serving(serve: Serve) -> Result<(), Failure> {

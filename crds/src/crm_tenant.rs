@@ -56,8 +56,9 @@ pub struct CrmTenantSpec {
     pub exposure: Option<Exposure>,
     /// Where the tenant's databases live.
     pub database: Database,
-    /// `metadata.uid` of a former tenant of this namespace, whose databases and keys this one takes over. Without
-    /// it, what belongs to another tenant is left alone and this one is refused.
+    /// `metadata.uid` of a former tenant of this namespace, whose databases and keys this one takes over. The platform team
+    /// confirms it with the annotation `novacrm.io/adopt-tenant-id` of the Namespace, whose value is that id. Without both,
+    /// what belongs to another tenant is left alone and this one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
     pub adopt_tenant_id: Option<String>,
@@ -115,7 +116,8 @@ impl Locale {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("(self.api == 'chat') == has(self.model)", "model must be set exactly when api is chat"))]
 pub struct Recogniser {
-    /// Where texts are posted, with the path: `http://presidio-analyzer.nlp:3000/analyze`.
+    /// Where texts are posted, with the path: `http://presidio-analyzer:3000/analyze`. A Service of this namespace, or a
+    /// host that the organisation allows; `https` outside of the cluster.
     #[schemars(length(min = 1, max = 2048), regex(pattern = r"^https?://[^\s@]+$"))]
     pub url: String,
     /// What it speaks.
@@ -129,7 +131,7 @@ pub struct Recogniser {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub model: Option<String>,
-    /// A token that it asks for (`Authorization: Bearer`).
+    /// A token that it asks for (`Authorization: Bearer`). The Secret needs the label `novacrm.io/send-to: recogniser`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_secret_ref: Option<SecretKeyReference>,
     /// Types that are taken, as it calls them, or as `THEIRS=OURS`; others are left out.
@@ -576,6 +578,10 @@ pub struct CrmTenantStatus {
     /// The last dump, once it is whole; from then on the data is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub final_dump: Option<DumpReference>,
+    /// The host names that this tenant holds. No other tenant is reached under one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
+    pub hostnames: Vec<String>,
     /// One per part, and `Ready`, `Reconciling`, `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::compliance_policy;
 use crate::crm_tenant;
+use crate::crm_tenant::limits::Limits;
 use crate::crm_tenant::validate::{BundleRevision, Validated};
 use crate::manifests::File;
 use crate::problem;
@@ -112,7 +113,7 @@ pub struct World {
 
 /// Looks at the manifests.
 #[must_use]
-pub fn look(before: &Memory, files: &[File], policy_namespace: &str) -> World {
+pub fn look(before: &Memory, files: &[File], policy_namespace: &str, limits: &Limits) -> World {
     let seen = Seen::collect(before, files);
     let mut world = World {
         memory: Memory { bundles: before.bundles.clone(), ..Memory::default() },
@@ -146,7 +147,7 @@ pub fn look(before: &Memory, files: &[File], policy_namespace: &str) -> World {
             world.policy(key, memory.clone(), Err(problems.clone()), &lookup);
         }
     }
-    world.look_at_tenants(before, &seen, policy_namespace);
+    world.look_at_tenants(before, &seen, policy_namespace, limits);
     world.problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     world
 }
@@ -190,7 +191,7 @@ impl World {
         self.memory.policies.insert(key.to_owned(), memory);
     }
 
-    fn look_at_tenants(&mut self, before: &Memory, seen: &Seen, policy_namespace: &str) {
+    fn look_at_tenants(&mut self, before: &Memory, seen: &Seen, policy_namespace: &str, limits: &Limits) {
         for (key, located) in &seen.tenants {
             let memory = before.tenants.get(key);
             let seen_now = digest(&located.object.spec);
@@ -205,20 +206,20 @@ impl World {
                 seen: seen_now,
                 accepted: memory.and_then(|memory| memory.accepted.clone()),
             };
-            let outcome = self.validate_tenant(&located.object, seen, policy_namespace);
+            let outcome = self.validate_tenant(&located.object, seen, policy_namespace, limits);
             let change = match &remembered.accepted {
                 Some(accepted) => check_tenant_update(accepted, &located.object.spec),
                 None => Ok(()),
             };
             let outcome = change.map_err(|problem| vec![problem]).and(outcome);
             let outcome = outcome.map_err(|problems| located_all(located, problems));
-            self.tenant(key, remembered, outcome, seen, policy_namespace);
+            self.tenant(key, remembered, outcome, seen, policy_namespace, limits);
         }
         for (key, memory) in &before.tenants {
             if let Some(problems) = seen.broken.get(&memory.file)
                 && !seen.tenants.contains_key(key)
             {
-                self.tenant(key, memory.clone(), Err(problems.clone()), seen, policy_namespace);
+                self.tenant(key, memory.clone(), Err(problems.clone()), seen, policy_namespace, limits);
             }
         }
     }
@@ -228,10 +229,11 @@ impl World {
         tenant: &CrmTenant,
         seen: &Seen,
         policy_namespace: &str,
+        limits: &Limits,
     ) -> Result<Validated, Vec<PolicyProblem>> {
         let lookup = TenantLookup { world: self, seen };
         let dereferenced = crm_tenant::dereference::dereference(tenant, &lookup);
-        crm_tenant::validate::validate(tenant, &dereferenced, policy_namespace)
+        crm_tenant::validate::validate(tenant, &dereferenced, policy_namespace, limits)
     }
 
     fn tenant(
@@ -241,6 +243,7 @@ impl World {
         outcome: Result<Validated, Vec<PolicyProblem>>,
         seen: &Seen,
         policy_namespace: &str,
+        limits: &Limits,
     ) {
         let metadata = metadata(&memory.namespace, &memory.name, memory.generation);
         let (active, problems) = match outcome {
@@ -252,7 +255,7 @@ impl World {
                 let active = memory.accepted.clone().and_then(|spec| {
                     let mut tenant = CrmTenant::new(&memory.name, spec);
                     tenant.metadata.namespace = Some(memory.namespace.clone());
-                    self.validate_tenant(&tenant, seen, policy_namespace).ok()
+                    self.validate_tenant(&tenant, seen, policy_namespace, limits).ok()
                 });
                 (active, problems)
             }

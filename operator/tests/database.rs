@@ -8,12 +8,13 @@ use std::str::FromStr;
 use common::postgres_options;
 use novacrm_operator::crm_tenant::build::DATABASE_ROOTS_DIR;
 use novacrm_operator::crm_tenant::database::{
-    DatabaseError, Dropped, FORMER_STAYS, Outcome, Prepared, Server, Step, drop_databases, ensure_databases,
-    prepare, provision,
+    ConnectionLimits, DatabaseError, Dropped, FORMER_STAYS, Outcome, Prepared, Server, Step, drop_databases,
+    ensure_databases, prepare, provision,
 };
 use novacrm_operator::crm_tenant::generate::Content;
 use novacrm_operator::crm_tenant::{Identity, names};
 use novacrm_operator::local::postgres::start;
+use sha2::Digest as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Row};
 use time::macros::datetime;
@@ -227,7 +228,7 @@ async fn databases_of_a_former_tenant_are_taken_over_only_by_its_id() {
     let adopting = tenant("acme", "new", Some("former"));
     let plan = prepared(adopting, &server, Some(&former.secret), NOW, true).plan;
     let outcome = provision(&options, &plan).await.unwrap();
-    assert_eq!(outcome, Outcome { created: vec![], adopted: Some("former".to_owned()) });
+    assert_eq!(outcome, Outcome { adopted: Some("former".to_owned()), ..Outcome::default() });
     connect(&former.secret, names::API_URL).await.close().await.unwrap();
     // From then on they are the new tenant's.
     let plan = prepared(tenant("acme", "new", None), &server, Some(&former.secret), NOW, true).plan;
@@ -398,6 +399,279 @@ async fn databases_and_roles_are_deleted_by_their_mark_whatever_a_former_run_lef
         assert_eq!(left("acme").await, 0);
     }
     assert_eq!(left("other").await, everything);
+    superuser.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+/// A server with an administrator that is no superuser, as managed services give one. Its maintenance databases belong to
+/// somebody else.
+async fn managed_service(
+    folder: &std::path::Path,
+) -> (novacrm_operator::local::postgres::Server, Server, String, PgConnection) {
+    let postgres = start(&postgres_options(folder)).await.unwrap();
+    let mut superuser = postgres.connect_options("postgres").connect().await.unwrap();
+    superuser.execute("CREATE ROLE platform LOGIN CREATEDB CREATEROLE PASSWORD 'platform'").await.unwrap();
+    let place = Server { host: "127.0.0.1".to_owned(), port: postgres.port(), ssl_mode: None, roots: None };
+    let platform = format!("postgres://platform:platform@127.0.0.1:{}/postgres", place.port);
+    (postgres, place, platform, superuser)
+}
+
+async fn code_of(url: &str, database: &str) -> Option<String> {
+    let error = PgConnectOptions::from_str(url).unwrap().database(database).connect().await.err()?;
+    error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
+}
+
+const LOGINS: [&str; 4] =
+    [names::API_URL, names::API_MIGRATION_URL, names::AUDIT_URL, names::AUDIT_MIGRATION_URL];
+
+#[tokio::test]
+async fn a_tenant_cannot_hold_the_lock_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, superuser) = managed_service(folder.path()).await;
+    let acme = first("acme", "1", &place);
+    ensure_databases(&platform, &place, &acme.plan).await.unwrap();
+    // The number of a lock is no secret. acme takes globex's wherever it may connect to, before globex exists.
+    let digest = sha2::Sha256::digest("novacrm.io/databases/globex");
+    let number = i64::from_be_bytes(digest[..8].try_into().unwrap());
+    let mut held = Vec::new();
+    for database in ["postgres", "template1", "novacrm_acme_crm"] {
+        let options = PgConnectOptions::from_str(&acme.secret[names::API_URL]).unwrap().database(database);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(number).execute(&mut connection).await.unwrap();
+        held.push(connection);
+    }
+    for key in LOGINS {
+        let refused = code_of(&acme.secret[key], "novacrm_operator").await;
+        assert_eq!(refused.as_deref(), Some("42501"), "{key} reaches the operator's database");
+    }
+    // Created, rotated and deleted all the same.
+    let mut globex = first("globex", "2", &place);
+    for _ in 0..2 {
+        ensure_databases(&platform, &place, &globex.plan).await.unwrap();
+        globex = prepared(tenant("globex", "2", None), &place, Some(&globex.secret), NOW + MONTH, true);
+    }
+    let deleted = drop_databases(&platform, &place, &tenant("globex", "2", None)).await.unwrap();
+    assert_eq!(deleted, Dropped::Gone);
+    for connection in held.into_iter().chain([superuser]) {
+        connection.close().await.unwrap();
+    }
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn tenants_that_come_at_once_on_a_new_server_share_one_operators_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, superuser) = managed_service(folder.path()).await;
+    let plans: Vec<Prepared> =
+        ["a", "b", "c", "d"].into_iter().map(|name| first(name, name, &place)).collect();
+    let runs = plans.iter().map(|one| ensure_databases(&platform, &place, &one.plan));
+    for outcome in futures::future::join_all(runs).await {
+        assert_eq!(outcome.unwrap().created.len(), 2);
+    }
+    superuser.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_login_of_a_tenant_reaches_the_maintenance_databases() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, mut superuser) = managed_service(folder.path()).await;
+    let acme = first("acme", "1", &place);
+    // An administrator who may not revoke the right says so, each time.
+    for _ in 0..2 {
+        let outcome = ensure_databases(&platform, &place, &acme.plan).await.unwrap();
+        assert_eq!(outcome.open, ["postgres", "template1"]);
+    }
+    superuser.execute("ALTER DATABASE template1 OWNER TO platform").await.unwrap();
+    assert_eq!(ensure_databases(&platform, &place, &acme.plan).await.unwrap().open, ["postgres"]);
+    let outcome = provision(&postgres.connect_options("postgres"), &acme.plan).await.unwrap();
+    assert_eq!(outcome.open, Vec::<String>::new());
+    for key in LOGINS {
+        for database in ["postgres", "template1", "novacrm_operator"] {
+            let refused = code_of(&acme.secret[key], database).await;
+            assert_eq!(refused.as_deref(), Some("42501"), "{key} reaches {database}");
+        }
+        connect(&acme.secret, key).await.close().await.unwrap();
+    }
+    superuser.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_cannot_take_all_connections_of_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, mut superuser) = managed_service(folder.path()).await;
+    let mut acme = first("acme", "1", &place);
+    let globex = first("globex", "2", &place);
+    acme.plan.limits = ConnectionLimits { api: 3, audit: 2, migrator: 1 };
+    for one in [&acme, &globex] {
+        ensure_databases(&platform, &place, &one.plan).await.unwrap();
+    }
+    for (key, limit) in LOGINS.into_iter().zip([3, 1, 2, 1]) {
+        let mut taken = Vec::new();
+        for _ in 0..limit {
+            taken.push(connect(&acme.secret, key).await);
+        }
+        let own = PgConnectOptions::from_str(&acme.secret[key]).unwrap();
+        let refused = code_of(&acme.secret[key], own.get_database().unwrap()).await;
+        assert_eq!(refused.as_deref(), Some("53300"), "{key}");
+        connect(&globex.secret, key).await.close().await.unwrap();
+    }
+    let limits: Vec<(String, i32)> = sqlx::query_as(
+        "SELECT rolname::text, rolconnlimit FROM pg_roles WHERE rolname LIKE 'novacrm\\_globex\\_%\\_a' ORDER BY 1",
+    )
+    .fetch_all(&mut superuser)
+    .await
+    .unwrap();
+    let limits: Vec<(&str, i32)> = limits.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+    assert_eq!(
+        limits,
+        [
+            ("novacrm_globex_audit_migr_a", 4),
+            ("novacrm_globex_audit_write_a", 32),
+            ("novacrm_globex_crm_app_a", 32),
+            ("novacrm_globex_crm_migr_a", 4),
+        ]
+    );
+    superuser.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn functions_that_a_tenant_plants_are_never_run_by_the_administrator() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, mut superuser) = managed_service(folder.path()).await;
+    // As every cluster up to PostgreSQL 14 has it, and as pg_upgrade keeps it.
+    for database in ["postgres", "template1"] {
+        let mut server = postgres.connect_options(database).connect().await.unwrap();
+        server.execute("GRANT CREATE ON SCHEMA public TO PUBLIC").await.unwrap();
+        server.close().await.unwrap();
+    }
+    let acme = first("acme", "1", &place);
+    ensure_databases(&platform, &place, &acme.plan).await.unwrap();
+    let app = "novacrm_acme_crm_app_a";
+    for database in ["postgres", "template1"] {
+        let options = PgConnectOptions::from_str(&acme.secret[names::API_URL]).unwrap().database(database);
+        let mut evil = options.connect().await.unwrap();
+        // For each function and operator that the administrator's statements use: better matches than those of
+        // pg_catalog for literals without a type.
+        let body = format!("AS $$ BEGIN ALTER ROLE {app} CREATEROLE; RETURN NULL; END $$ LANGUAGE plpgsql");
+        for signature in [
+            "public.shobj_description(oid, text) RETURNS text",
+            "public.pg_advisory_lock(numeric) RETURNS text",
+            "public.has_database_privilege(text, oid, text) RETURNS boolean",
+            "public.same(name, text) RETURNS boolean",
+        ] {
+            evil.execute(sqlx::AssertSqlSafe(format!("CREATE FUNCTION {signature} {body}"))).await.unwrap();
+        }
+        evil.execute("CREATE OPERATOR public.= (FUNCTION = public.same, LEFTARG = name, RIGHTARG = text)")
+            .await
+            .unwrap();
+        evil.execute("CREATE VIEW public.pg_roles AS SELECT * FROM pg_catalog.pg_roles WHERE false")
+            .await
+            .unwrap();
+        evil.close().await.unwrap();
+        // The trap works against an administrator who does not look out.
+        let careless = PgConnectOptions::from_str(&platform).unwrap().database(database);
+        let mut careless = careless.connect().await.unwrap();
+        careless
+            .execute("SELECT shobj_description(oid, 'pg_authid') FROM pg_catalog.pg_roles")
+            .await
+            .unwrap();
+        careless.close().await.unwrap();
+        assert!(privileged(&mut superuser, app).await, "the trap in {database} is none");
+        superuser.execute(sqlx::AssertSqlSafe(format!("ALTER ROLE {app} NOCREATEROLE"))).await.unwrap();
+    }
+    // The operator's database is made anew, so that the session in the maintenance database runs as well.
+    superuser.execute("DROP DATABASE novacrm_operator").await.unwrap();
+    let globex = first("globex", "2", &place);
+    let superuser_url = postgres.url("postgres");
+    for administrator in [&platform, &superuser_url] {
+        for one in [&acme, &globex] {
+            ensure_databases(administrator, &place, &one.plan).await.unwrap();
+        }
+        drop_databases(administrator, &place, &tenant("globex", "2", None)).await.unwrap();
+        assert!(!privileged(&mut superuser, app).await, "the administrator ran what a tenant planted");
+    }
+    superuser.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+async fn privileged(superuser: &mut PgConnection, role: &str) -> bool {
+    let query = "SELECT rolcreaterole OR rolsuper FROM pg_catalog.pg_roles WHERE rolname::text = $1";
+    sqlx::query_scalar(query).bind(role).fetch_one(superuser).await.unwrap()
+}
+
+#[tokio::test]
+async fn settings_of_a_tenants_database_do_not_reach_the_administrators_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, mut superuser) = managed_service(folder.path()).await;
+    let acme = first("acme", "1", &place);
+    ensure_databases(&platform, &place, &acme.plan).await.unwrap();
+    let mut migrator = connect(&acme.secret, names::API_MIGRATION_URL).await;
+    migrator.execute("CREATE SCHEMA evil").await.unwrap();
+    for setting in [
+        "search_path = evil, pg_catalog",
+        "role = novacrm_acme_crm_owner",
+        "default_transaction_read_only = on",
+        "statement_timeout = '1ms'",
+    ] {
+        let statement = format!("ALTER DATABASE novacrm_acme_crm SET {setting}");
+        migrator.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    }
+    migrator.close().await.unwrap();
+    // What the administrator grants is missing, so that it has to be granted again.
+    superuser.execute("REVOKE ALL ON DATABASE novacrm_acme_crm FROM novacrm_acme_crm_app").await.unwrap();
+    superuser
+        .execute("ALTER ROLE novacrm_acme_crm_migr_b IN DATABASE novacrm_acme_crm RESET ALL")
+        .await
+        .unwrap();
+    let superuser_url = postgres.url("postgres");
+    for administrator in [&platform, &superuser_url] {
+        ensure_databases(administrator, &place, &acme.plan).await.unwrap();
+    }
+    connect(&acme.secret, names::API_URL).await.close().await.unwrap();
+    superuser.close().await.unwrap();
+    postgres.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn roles_with_more_rights_than_the_operator_gives_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (postgres, place, platform, mut superuser) = managed_service(folder.path()).await;
+    let acme = first("acme", "1", &place);
+    // Somebody made the role before.
+    superuser.execute("CREATE ROLE novacrm_acme_crm_app_a BYPASSRLS").await.unwrap();
+    let refused = |outcome: Result<Outcome, DatabaseError>| {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.reason(), "DatabaseRefused", "{error}");
+        assert!(
+            matches!(&error, DatabaseError::Privileged { role, .. } if role == "novacrm_acme_crm_app_a"),
+            "{error}"
+        );
+    };
+    let superuser_url = postgres.url("postgres");
+    refused(ensure_databases(&superuser_url, &place, &acme.plan).await);
+    superuser.execute("DROP ROLE novacrm_acme_crm_app_a").await.unwrap();
+    // Another administrator makes it for itself.
+    superuser.execute("DROP DATABASE novacrm_operator").await.unwrap();
+    ensure_databases(&platform, &place, &acme.plan).await.unwrap();
+    for (more, less) in [
+        ("ALTER ROLE novacrm_acme_crm_app_a CREATEDB", "ALTER ROLE novacrm_acme_crm_app_a NOCREATEDB"),
+        (
+            "GRANT pg_read_server_files TO novacrm_acme_crm_app_a",
+            "REVOKE pg_read_server_files FROM novacrm_acme_crm_app_a",
+        ),
+        (
+            "GRANT novacrm_acme_crm_owner TO novacrm_acme_crm_app_a",
+            "REVOKE novacrm_acme_crm_owner FROM novacrm_acme_crm_app_a",
+        ),
+    ] {
+        superuser.execute(more).await.unwrap();
+        refused(ensure_databases(&platform, &place, &acme.plan).await);
+        superuser.execute(less).await.unwrap();
+        ensure_databases(&platform, &place, &acme.plan).await.unwrap();
+    }
     superuser.close().await.unwrap();
     postgres.stop().await.unwrap();
 }

@@ -14,11 +14,13 @@ use novacrm_operator::crm_tenant::build::{
 };
 use novacrm_operator::crm_tenant::dereference::Dereferenced;
 use novacrm_operator::crm_tenant::generate::{self, GenerateError};
+use novacrm_operator::crm_tenant::limits::Limits;
 use novacrm_operator::crm_tenant::names;
 use novacrm_operator::crm_tenant::validate::{Validated, validate};
 use novacrm_operator::manifests;
 use novacrm_operator::render::render;
 use novacrm_operator::world::{Memory, World, look};
+use novacrm_service::destination::{Destinations, HostPattern};
 use serde_json::{Value, json};
 
 const TENANT: &str = include_str!("tenant.yaml");
@@ -67,7 +69,7 @@ fn look_at(memory: &Memory, files: &[(&str, &str)]) -> World {
         }
         file
     });
-    look(memory, &files.collect::<Vec<_>>(), "novacrm-policies")
+    look(memory, &files.collect::<Vec<_>>(), "novacrm-policies", &Limits::default())
 }
 
 fn sound(files: &[(&str, &str)]) -> World {
@@ -164,11 +166,16 @@ fn no_secret_reaches_a_pod_but_by_reference() {
         .chain(resources.jobs.iter().map(serde_json::to_value))
     {
         let workload = workload.unwrap();
+        let mut files = 0;
         for variable in workload["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap() {
             let name = variable["name"].as_str().unwrap();
-            let secret = name.ends_with("DATABASE_URL") || name.ends_with("PASSWORD");
-            assert_eq!(variable["valueFrom"]["secretKeyRef"].is_object(), secret, "{name}");
+            // An environment shows in lists of processes and in crash dumps: it names files.
+            assert!(variable["valueFrom"].is_null(), "{name}");
+            assert!(!name.ends_with("_URL") || name == "NOVACRM_ENGINE_URL", "{name}");
+            assert!(!name.ends_with("PASSWORD") && !name.ends_with("_KEY"), "{name}");
+            files += usize::from(name.ends_with("_FILE"));
         }
+        assert!(files > 0);
     }
     let names: Vec<&str> = resources.secrets.iter().map(|secret| secret.name.as_str()).collect();
     assert_eq!(
@@ -361,8 +368,20 @@ fn judged(
         database_server: true,
         release: release.to_owned(),
         tenants_in_namespace: 1,
+        database_server_allowed: true,
+        taken_hostnames: Vec::new(),
+        confirmed_adoption: None,
     };
-    validate(&tenant, &dereferenced, "novacrm-policies")
+    let limits = Limits {
+        destinations: Destinations {
+            hosts: ["nlp.example", "*.nlp.svc", "*.{namespace}.svc", "10.1.2.3"]
+                .map(|host| HostPattern::new(host).unwrap())
+                .into(),
+            ..Destinations::default()
+        },
+        ..Limits::default()
+    };
+    validate(&tenant, &dereferenced, "novacrm-policies", &limits)
 }
 
 fn tenant_with(changes: &[(&str, &str)]) -> Validated {
@@ -552,12 +571,9 @@ fn existing_databases_are_used_by_reference_only() {
     for workload in workloads {
         for variable in workload["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap() {
             let name = variable["name"].as_str().unwrap().to_owned();
-            if name.ends_with("DATABASE_URL") {
-                let key = &variable["valueFrom"]["secretKeyRef"];
-                urls.insert(
-                    name,
-                    format!("{}/{}", key["name"].as_str().unwrap(), key["key"].as_str().unwrap()),
-                );
+            if let Some(url) = name.strip_suffix("_FILE").filter(|name| name.ends_with("DATABASE_URL")) {
+                let (secret, key) = mounted(&workload["spec"]["template"]["spec"], &variable["value"]);
+                urls.insert(url.to_owned(), format!("{secret}/{key}"));
             }
         }
     }
@@ -571,27 +587,45 @@ fn existing_databases_are_used_by_reference_only() {
     assert!(network_policy(&resources, "novacrm-api")["egress"].to_string().contains("6432"));
 }
 
+/// Which key of which Secret a file of a pod is.
+fn mounted(pod: &Value, file: &Value) -> (String, String) {
+    let (folder, name) = file.as_str().unwrap().rsplit_once('/').unwrap();
+    let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["mountPath"] == folder).unwrap();
+    assert_eq!(mount["readOnly"], true);
+    let volumes = pod["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+    let items = volume["secret"]["items"].as_array().unwrap();
+    // One key, not the whole Secret.
+    assert_eq!((items.len(), &items[0]["path"]), (1, &json!(name)));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    (text(&volume["secret"]["secretName"]), text(&items[0]["key"]))
+}
+
 #[test]
-fn a_recogniser_is_told_to_the_engine_alone_and_its_key_by_reference() {
+fn a_recogniser_is_told_to_the_engine_alone_and_its_key_is_a_file() {
     let engine = |recogniser: &str| {
         let recogniser = format!("  locale: fr\n  recogniser: {recogniser}");
         let tenant = tenant_with(&[("  locale: fr", &recogniser)]);
         let resources = build_all(&tenant, &Settings::default(), &Surroundings::default());
         let deployment = |name: &str| {
             let found = resources.deployments.iter().find(|one| one.metadata.name.as_deref() == Some(name));
-            serde_json::to_value(found.unwrap()).unwrap()["spec"]["template"]["spec"]["containers"][0]["env"]
-                .clone()
+            serde_json::to_value(found.unwrap()).unwrap()["spec"]["template"]["spec"].clone()
         };
         assert!(!deployment("novacrm-api").to_string().contains("RECOGNISER"));
-        let env: BTreeMap<String, Value> = deployment("novacrm-engine")
+        let pod = deployment("novacrm-engine");
+        let env: BTreeMap<String, Value> = pod["containers"][0]["env"]
             .as_array()
             .unwrap()
             .iter()
             .map(|one| (one["name"].as_str().unwrap().to_owned(), one.clone()))
             .collect();
-        (env, network_policy(&resources, "novacrm-engine")["egress"].to_string(), secret_names(&tenant))
+        let key = env.get("NOVACRM_RECOGNISER_KEY_FILE").map(|file| mounted(&pod, &file["value"]));
+        let egress =
+            network_policy(&resources, "novacrm-engine")["egress"].as_array().unwrap().last().cloned();
+        (env, egress.unwrap(), secret_names(&tenant), key)
     };
-    let (env, egress, secrets) = engine(
+    let (env, egress, secrets, key) = engine(
         "{url: 'https://nlp.example:8443/v1/chat', api: chat, model: small, types: [PERSON, GPE=LOCATION], \
          keySecretRef: {name: nlp, key: token}, failureMode: open}",
     );
@@ -602,14 +636,25 @@ fn a_recogniser_is_told_to_the_engine_alone_and_its_key_by_reference() {
         ("chat".into(), "small".into(), "PERSON,GPE=LOCATION".into())
     );
     assert_eq!((value("TIME_OUT_MS"), value("FAILURE_MODE")), ("1000".into(), "open".into()));
+    assert_eq!(key, Some(("nlp".to_owned(), "token".to_owned())));
+    assert!(secrets.contains(&"nlp".to_owned()));
+    // Outside of the cluster: everything but a link's own addresses, with the metadata services.
+    assert_eq!(egress["ports"], json!([{"protocol": "TCP", "port": 8443}]));
     assert_eq!(
-        env["NOVACRM_RECOGNISER_KEY"]["valueFrom"]["secretKeyRef"],
-        json!({"name": "nlp", "key": "token"})
+        egress["to"],
+        json!([
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}},
+            {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}},
+        ])
     );
-    assert!(egress.contains("8443") && secrets.contains(&"nlp".to_owned()));
-    let (env, egress, _) = engine("{url: 'http://presidio.nlp:3000/analyze'}");
-    assert!(!env.contains_key("NOVACRM_RECOGNISER_KEY") && !env.contains_key("NOVACRM_RECOGNISER_MODEL"));
-    assert!(egress.contains("3000"), "{egress}");
+    let (env, egress, _, key) = engine("{url: 'http://presidio.nlp.svc:3000/analyze'}");
+    assert!(key.is_none() && !env.contains_key("NOVACRM_RECOGNISER_MODEL"));
+    assert!(!env.contains_key("NOVACRM_RECOGNISER_LOCAL"));
+    assert_eq!(egress["ports"], json!([{"protocol": "TCP", "port": 3000}]));
+    let nlp = json!({"matchLabels": {"kubernetes.io/metadata.name": "nlp"}});
+    assert_eq!(egress["to"], json!([{ "namespaceSelector": nlp }]));
+    assert_eq!(engine("{url: 'http://presidio:3000/'}").1["to"], json!([{"podSelector": {}}]));
+    assert_eq!(engine("{url: 'https://10.1.2.3/'}").1["to"], json!([{"ipBlock": {"cidr": "10.1.2.3/32"}}]));
     let without = build_all(&tenant_with(&[]), &Settings::default(), &Surroundings::default());
     assert!(!serde_json::to_string(&without.deployments).unwrap().contains("RECOGNISER"));
 }
@@ -960,4 +1005,182 @@ fn certificates_of_a_database_server_reach_every_process_that_speaks_to_it() {
         assert_eq!(secret["items"], json!([{"key": "pem", "path": "ca.crt"}]));
         assert_eq!(variable(&pod).as_deref(), Some("/etc/novacrm/database/ca.crt"));
     }
+}
+
+/// What is refused of `tenant.yaml` with other lines in place of one: the paths.
+fn refused(from: &str, to: &str) -> Vec<String> {
+    let problems = judged(&[(from, to)], None, "1.2.0").err().unwrap_or_default();
+    assert!(problems.iter().all(|problem| !problem.hint.is_empty()), "{problems:?}");
+    problems.into_iter().map(|problem| problem.path).collect()
+}
+
+#[test]
+fn texts_are_sent_only_where_the_organisation_allows_it() {
+    let locale = "  locale: fr";
+    let to = |url: &str| refused(locale, &format!("  locale: fr\n  recogniser: {{url: '{url}'}}"));
+    for url in [
+        "http://anywhere.example/",
+        "https://anywhere.example/",
+        "https://169.254.169.254/latest/meta-data/",
+        "http://2852039166/",
+        "https://kubernetes.default.svc/api",
+        "https://127.0.0.1/",
+        "https://0177.0.0.1/",
+        "https://[::ffff:169.254.169.254]/",
+        "http://presidio.other.svc:3000/",
+    ] {
+        assert_eq!(to(url), ["spec.recogniser.url"], "{url}");
+    }
+    for url in [
+        "http://presidio:3000/",
+        "http://presidio.acme.svc:3000/",
+        "https://nlp.example/",
+        "http://a.nlp.svc/",
+    ] {
+        assert_eq!(to(url), Vec::<String>::new(), "{url}");
+    }
+}
+
+#[test]
+fn images_and_sizes_beyond_what_the_organisation_allows_are_refused() {
+    let cluster = |fields: &str| {
+        refused(
+            MANAGED,
+            &format!("{{type: cloudNativePg, cloudNativePg: {{storage: {{size: 10Gi}}, {fields}}}}}"),
+        )
+    };
+    assert_eq!(cluster("instances: 3"), Vec::<String>::new());
+    assert_eq!(cluster("instances: 9"), ["spec.database.cloudNativePg.instances"]);
+    assert_eq!(cluster("imageName: 'evil.example/postgresql:17'"), ["spec.database.cloudNativePg.imageName"]);
+    let storage = "{type: cloudNativePg, cloudNativePg: {storage: {size: 2Ti}}}";
+    assert_eq!(refused(MANAGED, storage), ["spec.database.cloudNativePg.storage.size"]);
+    for (engine, path) in [
+        ("{replicas: 11}", "spec.engine.replicas"),
+        (
+            "{autoscaling: {maxReplicas: 50}, resources: {requests: {cpu: 1}}}",
+            "spec.engine.autoscaling.maxReplicas",
+        ),
+        ("{resources: {requests: {cpu: '64'}}}", "spec.engine.resources.requests.cpu"),
+        ("{resources: {limits: {memory: 64Gi}}}", "spec.engine.resources.limits.memory"),
+        ("{resources: {limits: {nvidia.com/gpu: '1'}}}", "spec.engine.resources.limits.nvidia.com/gpu"),
+        ("{resources: {limits: {memory: lots}}}", "spec.engine.resources.limits.memory"),
+    ] {
+        assert_eq!(refused("{replicas: 2}", engine), [path], "{engine}");
+    }
+}
+
+#[test]
+fn images_of_the_organisations_list_are_allowed_and_none_that_only_begins_alike() {
+    let limits = Limits { images: vec!["registry.example/cnpg/postgresql".to_owned()], ..Limits::default() };
+    let problems = |image: &str| {
+        let database = format!(
+            "{{type: cloudNativePg, cloudNativePg: {{storage: {{size: 1Gi}}, imageName: '{image}'}}}}"
+        );
+        let tenant: CrmTenant = serde_yaml::from_str(&TENANT.replace(MANAGED, &database)).unwrap();
+        limits.check(&tenant.spec, "acme").len()
+    };
+    let digest = "0".repeat(64);
+    for image in
+        ["registry.example/cnpg/postgresql:17", &format!("registry.example/cnpg/postgresql@sha256:{digest}")]
+    {
+        assert_eq!(problems(image), 0, "{image}");
+    }
+    for image in [
+        "registry.example/cnpg/postgresql-evil:17",
+        "registry.example/cnpg/postgresql/../../evil/x:1",
+        "evil.example/registry.example/cnpg/postgresql:17",
+        "postgresql:17",
+    ] {
+        assert_eq!(problems(image), 1, "{image}");
+    }
+}
+
+#[test]
+fn host_names_follow_the_organisations_patterns() {
+    let limits =
+        Limits { hostnames: vec![HostPattern::new("{namespace}.crm.example").unwrap()], ..Limits::default() };
+    let problems = |host: &str| {
+        let text = TENANT.replace("  locale: fr", &format!("  locale: fr\n  hostnames: ['{host}']"));
+        let tenant: CrmTenant = serde_yaml::from_str(&text).unwrap();
+        limits.check(&tenant.spec, "acme").into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+    };
+    assert_eq!(problems("acme.crm.example"), Vec::<String>::new());
+    for host in ["globex.crm.example", "*.crm.example", "a.acme.crm.example", "acme.crm.example.evil.example"]
+    {
+        assert_eq!(problems(host), ["spec.hostnames[0]"], "{host}");
+    }
+}
+
+#[test]
+fn a_former_tenants_data_is_taken_over_only_where_spec_and_namespace_name_it() {
+    let adopt = |asked: Option<&str>, confirmed: Option<&str>| {
+        let mut tenant: CrmTenant = serde_yaml::from_str(TENANT).unwrap();
+        tenant.spec.adopt_tenant_id = asked.map(str::to_owned);
+        let dereferenced = Dereferenced {
+            policies: Vec::new(),
+            bundles: Vec::new(),
+            database_server: true,
+            database_server_allowed: true,
+            taken_hostnames: Vec::new(),
+            confirmed_adoption: confirmed.map(str::to_owned),
+            release: "1.2.0".to_owned(),
+            tenants_in_namespace: 1,
+        };
+        validate(&tenant, &dereferenced, "novacrm-policies", &Limits::default()).unwrap().identity().adopt
+    };
+    assert_eq!(adopt(Some("former"), Some("former")), Some("former".to_owned()));
+    for (asked, confirmed) in
+        [(Some("former"), None), (None, Some("former")), (Some("former"), Some("another")), (None, None)]
+    {
+        assert_eq!(adopt(asked, confirmed), None, "{asked:?} {confirmed:?}");
+    }
+}
+
+#[test]
+fn a_server_or_a_host_name_that_is_not_for_a_tenant_is_refused() {
+    let problems = |allowed: bool, taken: &[&str]| {
+        let text = TENANT.replace("  locale: fr", "  locale: fr\n  hostnames: [a.example, b.example]");
+        let tenant: CrmTenant = serde_yaml::from_str(&text).unwrap();
+        let dereferenced = Dereferenced {
+            policies: Vec::new(),
+            bundles: Vec::new(),
+            database_server: true,
+            database_server_allowed: allowed,
+            taken_hostnames: taken.iter().map(|host| (*host).to_owned()).collect(),
+            confirmed_adoption: None,
+            release: "1.2.0".to_owned(),
+            tenants_in_namespace: 1,
+        };
+        let problems = validate(&tenant, &dereferenced, "novacrm-policies", &Limits::default());
+        problems.err().unwrap_or_default().into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(true, &[]), Vec::<String>::new());
+    assert_eq!(problems(false, &[]), ["spec.database.managed.serverRef.name"]);
+    assert_eq!(problems(true, &["b.example"]), ["spec.hostnames[1]"]);
+}
+
+#[test]
+fn images_of_tenants_are_named_by_their_digests_where_these_are_known() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let settings = Settings {
+        image_repository: Some("registry.example/novacrm".to_owned()),
+        image_digests: [("novacrm-engine:1.2.0".to_owned(), digest.clone())].into(),
+        ..Settings::default()
+    };
+    let resources = build_all(&tenant_with(&[]), &settings, &Surroundings::default());
+    let images: Vec<String> = resources
+        .deployments
+        .iter()
+        .map(|one| {
+            serde_json::to_value(one).unwrap()["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+        })
+        .map(|image| image.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        images,
+        [
+            format!("registry.example/novacrm/novacrm-engine:1.2.0@{digest}"),
+            "registry.example/novacrm/novacrm-api-server:1.2.0".to_owned(),
+        ]
+    );
 }

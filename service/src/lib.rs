@@ -4,9 +4,11 @@
 pub mod admin;
 pub mod body;
 mod connections;
+pub mod destination;
 pub mod effort;
 pub mod error;
 pub mod problem;
+pub mod secret;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

@@ -17,7 +17,7 @@ use novacrm_engine_core::bundle::signed::TrustedKeys;
 use novacrm_operator::crm_tenant::build::{self, Resources};
 use novacrm_operator::crm_tenant::generate::{Wanted, generate};
 use novacrm_operator::crm_tenant::names::{BUNDLE, BUNDLE_PREVIOUS, ENGINE, ENGINE_KEYS, ENGINE_TLS};
-use novacrm_operator::crm_tenant::{self, names};
+use novacrm_operator::crm_tenant::{self, limits, names};
 use novacrm_operator::signing::SigningKeys;
 use novacrm_operator::{manifests, world};
 use novacrm_service::serve;
@@ -208,7 +208,7 @@ fn built(namespace: &str) -> Resources {
         .replace("namespace: acme", &format!("namespace: {namespace}"));
     std::fs::write(folder.path().join("tenant.yaml"), tenant).unwrap();
     let files = manifests::read(folder.path()).unwrap().parse();
-    let world = world::look(&world::Memory::default(), &files, "novacrm-policies");
+    let world = world::look(&world::Memory::default(), &files, "novacrm-policies", limits::defaults());
     assert_eq!(world.problems, []);
     let tenant = world.tenants[&format!("{namespace}/acme")].active.as_ref().unwrap();
     build::build_all(tenant, &build::Settings::default(), &build::Surroundings::default())

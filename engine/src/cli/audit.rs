@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use novacrm_engine_core::record::verify::verify_export;
 use novacrm_engine_core::record::{Checkpoint, CheckpointVerifier};
+use novacrm_service::secret;
 
 use super::Failure;
 use crate::audit::read::{self, DatabaseReport};
@@ -101,7 +102,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn url(variable: &str) -> Result<String, Failure> {
-    std::env::var(variable).map_err(|_| format!("{variable} is not set").into())
+    Ok(secret::read(variable)?)
 }
 
 /// The database for reading: whether it keeps what it commits is without meaning here.

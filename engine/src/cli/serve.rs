@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use novacrm_engine_core::bundle::signed::TrustedKeys;
-use novacrm_service::{serve, shutdown, telemetry};
+use novacrm_service::{secret, serve, shutdown, telemetry};
 use zeroize::Zeroizing;
 
 use super::Failure;
@@ -52,9 +52,6 @@ pub(super) struct Arguments {
     bundle_public_keys: TrustedKeys,
     #[command(flatten)]
     recogniser: RecogniserArguments,
-    // From the environment only: it holds a password, and arguments are visible to others.
-    #[arg(skip = std::env::var("NOVACRM_AUDIT_DATABASE_URL").unwrap_or_default())]
-    audit_database_url: String,
 }
 
 /// An external recogniser; none is asked without an address.
@@ -103,33 +100,33 @@ struct RecogniserArguments {
     /// What happens when it is not heard
     #[arg(long, env = "NOVACRM_RECOGNISER_FAILURE_MODE", value_enum, default_value = "closed")]
     recogniser_failure_mode: FailureMode,
-    // From the environment only, as above.
-    #[arg(skip = std::env::var("NOVACRM_RECOGNISER_KEY").ok().filter(|key| !key.is_empty()).map(Zeroizing::new))]
-    recogniser_key: Option<Zeroizing<String>>,
+    /// The recogniser may be on this machine; its address is refused without this
+    #[arg(long, env = "NOVACRM_RECOGNISER_LOCAL", action = clap::ArgAction::SetTrue, value_parser = clap::builder::FalseyValueParser::new())]
+    recogniser_local: bool,
 }
 
 impl RecogniserArguments {
-    fn settings(self) -> Option<recogniser::Settings> {
-        Some(recogniser::Settings {
-            url: self.recogniser_url?,
+    fn settings(self) -> Result<Option<recogniser::Settings>, Failure> {
+        let Some(url) = self.recogniser_url else { return Ok(None) };
+        Ok(Some(recogniser::Settings {
+            url,
             api: self.recogniser_api,
             name: self.recogniser_name,
             model: self.recogniser_model,
-            key: self.recogniser_key,
+            key: secret::find("NOVACRM_RECOGNISER_KEY")?.map(Zeroizing::new),
             types: self.recogniser_types,
             languages: self.recogniser_languages,
             time_out: Duration::from_millis(self.recogniser_time_out_ms),
             max_bytes: self.recogniser_max_bytes,
             max_calls: self.recogniser_max_calls.into(),
             failure_mode: self.recogniser_failure_mode,
-        })
+            local: self.recogniser_local,
+        }))
     }
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    if arguments.audit_database_url.is_empty() {
-        return Err("NOVACRM_AUDIT_DATABASE_URL is not set".into());
-    }
+    let database_url = secret::read("NOVACRM_AUDIT_DATABASE_URL")?;
     let _telemetry = telemetry::init("novacrm-engine")?;
     let stop = shutdown::on_signal()?;
     let files =
@@ -151,9 +148,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         keys_dir: arguments.keys_dir,
         rules,
         bundle_keys: arguments.bundle_public_keys,
-        database: Database::new(&arguments.audit_database_url, Durability::Required)?,
+        database: Database::new(&database_url, Durability::Required)?,
         budget: server::BUDGET,
-        recogniser: arguments.recogniser.settings(),
+        recogniser: arguments.recogniser.settings()?,
     };
     server::run(settings, stop).await?;
     Ok(ExitCode::SUCCESS)

@@ -12,10 +12,12 @@
 
 mod answer;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use novacrm_engine_core::{ExternalDetector, ExternalError, ExternalFinding, Span};
 use novacrm_engine_wire::{Locale, Unheard};
+use novacrm_service::destination::{Guard, Refusal};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -78,6 +80,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// What happens when it is not heard.
     pub failure_mode: FailureMode,
+    /// Whether it may be on this machine: only where everything runs on one.
+    pub local: bool,
 }
 
 /// Why a recogniser cannot be asked at all.
@@ -95,6 +99,9 @@ pub enum RecogniserError {
     /// The address.
     #[error("the recogniser's address must begin with http:// or https:// and hold no user or password")]
     Address,
+    /// The address is one that nothing may be sent to.
+    #[error("the recogniser's address is refused: {0}")]
+    Refused(#[from] Refusal),
     /// The HTTP client.
     #[error("no HTTP client can be made for the recogniser: {0}")]
     Client(#[from] reqwest::Error),
@@ -215,8 +222,11 @@ impl Recogniser {
             Ok((folded(theirs), ExternalDetector::new(&settings.name, ours)?))
         });
         let types = types.collect::<Result<_, ExternalError>>()?;
+        // The name is judged by the operator; here it is the address that it leads to, each time a connection is opened.
+        let guard = Guard::new(url, settings.local)?;
         let client = reqwest::Client::builder()
             .no_proxy()
+            .dns_resolver(Arc::new(guard))
             .redirect(reqwest::redirect::Policy::none())
             .timeout(settings.time_out)
             .build()?;

@@ -106,6 +106,7 @@ fn settings(url: &str, failure_mode: FailureMode) -> Settings {
         max_bytes: 1 << 16,
         max_calls: 8,
         failure_mode,
+        local: true,
     }
 }
 
@@ -361,5 +362,25 @@ async fn settings_that_nobody_can_be_asked_by_are_refused() {
         let error = novacrm_engine::recogniser::Recogniser::new(settings, registry).unwrap_err();
         assert!(matches!(error, RecogniserError::Address));
         assert!(!error.to_string().contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_this_machine_or_of_a_metadata_service_is_refused_in_a_pod() {
+    novacrm_service::tls::install_provider();
+    for url in [
+        "http://localhost/analyze",
+        "http://127.0.0.1:3000/",
+        "http://2130706433/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://169.254.169.254/latest/",
+        "https://kubernetes.default.svc/api",
+        // In clear, and not to a private network.
+        "http://93.184.216.34/",
+    ] {
+        let settings = Settings { local: false, ..settings(url, FailureMode::Open) };
+        let registry = &mut prometheus_client::registry::Registry::default();
+        let error = novacrm_engine::recogniser::Recogniser::new(settings, registry).unwrap_err();
+        assert!(matches!(error, RecogniserError::Refused(_)), "{url}: {error}");
     }
 }

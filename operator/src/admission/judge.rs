@@ -142,7 +142,7 @@ pub(super) fn judge(case: Case, policy_namespace: &str, lookup: &dyn Lookup) -> 
                         .to_owned(),
                 );
             }
-            crm_tenant::validate::validate_alone(&tenant, policy_namespace)
+            crm_tenant::validate::validate_alone(&tenant, policy_namespace, lookup.limits())
         }
         Some(Manifest::Other { .. }) | None => Vec::new(),
     };

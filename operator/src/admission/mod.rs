@@ -27,6 +27,8 @@ use novacrm_service::serve;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::crm_tenant::limits::{self, Limits};
+
 pub use certificates::Lives;
 pub use http::PATH;
 pub use metrics::Metrics;
@@ -67,6 +69,10 @@ pub trait Lookup: Send + Sync + 'static {
     fn has_database_server(&self, name: &str) -> bool;
     /// Names of the tenants in this namespace.
     fn tenants_in(&self, namespace: &str) -> Vec<String>;
+    /// What the organisation lets tenants ask for. This alone refuses: it depends on no other object.
+    fn limits(&self) -> &Limits {
+        limits::defaults()
+    }
 }
 
 /// Why the webhook ended.

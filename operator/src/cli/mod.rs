@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use novacrm_crds::DEFAULT_POLICY_NAMESPACE;
+use novacrm_service::destination::{Destinations, HostPattern, api_server};
 use novacrm_service::error::chain;
 use novacrm_service::{shutdown, telemetry};
 
@@ -16,6 +17,8 @@ use crate::cluster::Config;
 use crate::cluster::leader::Timing;
 use crate::cluster::run::{self, Process, Webhook};
 use crate::crm_tenant::build::{Settings, Surroundings, build_all};
+use crate::crm_tenant::database::ConnectionLimits;
+use crate::crm_tenant::limits::{Limits, Size};
 use crate::manifests;
 use crate::render::render;
 use crate::world::{self, Memory};
@@ -96,6 +99,81 @@ struct ManifestArgs {
     policy_namespace: String,
 }
 
+/// What tenants may ask for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What tenants may ask for")]
+struct LimitArgs {
+    /// Hosts that recognisers may be at: names, `*.` and the end of names, `*`; `{namespace}` is the tenant's
+    #[arg(long, value_name = "PATTERN,…", env = "NOVACRM_RECOGNISER_HOSTS", value_delimiter = ',', default_value = "*.{namespace}.svc", value_parser = host_pattern)]
+    recogniser_hosts: Vec<HostPattern>,
+    /// Images of PostgreSQL that tenants may choose, or beginnings of their names [default: none]
+    #[arg(long, value_name = "NAME,…", env = "NOVACRM_IMAGES", value_delimiter = ',')]
+    images: Vec<String>,
+    /// Host names that tenants may be reached under, as patterns
+    #[arg(long, value_name = "PATTERN,…", env = "NOVACRM_HOSTNAMES", value_delimiter = ',', default_value = "*", value_parser = host_pattern)]
+    hostnames: Vec<HostPattern>,
+    /// Most pods of a part
+    #[arg(long, value_name = "COUNT", env = "NOVACRM_MAX_REPLICAS", default_value_t = 10, value_parser = clap::value_parser!(i32).range(1..=100))]
+    max_replicas: i32,
+    /// Most servers of a PostgreSQL cluster
+    #[arg(long, value_name = "COUNT", env = "NOVACRM_MAX_INSTANCES", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..=9))]
+    max_instances: i32,
+    /// Most processor time of a pod, in cores
+    #[arg(long, value_name = "QUANTITY", env = "NOVACRM_MAX_CPU", default_value = "8")]
+    max_cpu: Size,
+    /// Most memory of a pod
+    #[arg(long, value_name = "QUANTITY", env = "NOVACRM_MAX_MEMORY", default_value = "16Gi")]
+    max_memory: Size,
+    /// Largest volume
+    #[arg(long, value_name = "QUANTITY", env = "NOVACRM_MAX_STORAGE", default_value = "1Ti")]
+    max_storage: Size,
+    /// Database connections of a tenant's application, at least; more where more pods need them
+    #[arg(long, value_name = "COUNT", env = "NOVACRM_DATABASE_CONNECTIONS", default_value_t = 32, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    database_connections: i32,
+    /// Database connections of a tenant's migrator
+    #[arg(long, value_name = "COUNT", env = "NOVACRM_MIGRATOR_CONNECTIONS", default_value_t = 4, value_parser = clap::value_parser!(i32).range(2..=100))]
+    migrator_connections: i32,
+}
+
+fn host_pattern(text: &str) -> Result<HostPattern, String> {
+    HostPattern::new(text)
+}
+
+/// `<name>:<version>=sha256:<hex>`
+fn image_digest(text: &str) -> Result<(String, String), String> {
+    let wrong = || format!("`{text}` is none of `<name>:<version>=sha256:<64 digits>`");
+    let (image, digest) = text.split_once('=').ok_or_else(wrong)?;
+    let hex = digest.strip_prefix("sha256:").ok_or_else(wrong)?;
+    let is_hex =
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    (is_hex && image.contains(':')).then(|| (image.to_owned(), digest.to_owned())).ok_or_else(wrong)
+}
+
+impl LimitArgs {
+    /// The settings that they make; `local` where everything runs on one machine.
+    fn settings(self, local: bool) -> Settings {
+        let refused = if local { Vec::new() } else { api_server() };
+        Settings {
+            limits: Limits {
+                destinations: Destinations { hosts: self.recogniser_hosts, local, refused },
+                images: self.images.into_iter().filter(|image| !image.is_empty()).collect(),
+                hostnames: self.hostnames,
+                max_replicas: self.max_replicas,
+                max_instances: self.max_instances,
+                max_cpu: self.max_cpu,
+                max_memory: self.max_memory,
+                max_storage: self.max_storage,
+            },
+            connections: ConnectionLimits {
+                api: self.database_connections,
+                audit: self.database_connections,
+                migrator: self.migrator_connections,
+            },
+            ..Settings::default()
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 struct RunArgs {
@@ -117,6 +195,11 @@ struct RunArgs {
     /// Version of the images of tenants [default: that of the operator]
     #[arg(long, value_name = "TAG", env = "NOVACRM_IMAGE_VERSION")]
     image_version: Option<String>,
+    /// Digests of images of tenants, each as `<name>:<version>=sha256:…`
+    #[arg(long, value_name = "IMAGE=DIGEST,…", env = "NOVACRM_IMAGE_DIGESTS", value_delimiter = ',', value_parser = image_digest)]
+    image_digests: Vec<(String, String)>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Address of probes and metrics (HTTP)
     #[arg(long, value_name = "ADDRESS", env = "NOVACRM_ADMIN_ADDRESS", default_value = "0.0.0.0:9090")]
     admin_address: SocketAddr,
@@ -149,6 +232,8 @@ struct RunArgs {
 struct RenderArgs {
     #[command(flatten)]
     manifests: ManifestArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 #[cfg(feature = "local")]
@@ -167,6 +252,8 @@ struct UpArgs {
     manifests: ManifestArgs,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// The exported front end to serve
     #[arg(long, value_name = "DIR")]
     static_dir: Option<PathBuf>,
@@ -243,7 +330,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.command {
         Command::Run(args) => run_operator(args),
         Command::Policy(command) => policy::run(command),
-        Command::Render(args) => run_render(&args.manifests),
+        Command::Render(args) => run_render(&args.manifests, &args.limits.settings(false)),
         #[cfg(feature = "local")]
         Command::Up(args) => local::up(args),
         #[cfg(feature = "local")]
@@ -312,8 +399,9 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
             lives: Lives::default(),
         }),
     };
-    let defaults = Settings::default();
+    let defaults = args.limits.settings(false);
     let settings = Settings {
+        image_digests: args.image_digests.into_iter().collect(),
         version: args.image_version.unwrap_or(defaults.version),
         operator_namespace: args.namespace,
         image_repository: args.image_repository,
@@ -343,16 +431,16 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
     })
 }
 
-fn run_render(args: &ManifestArgs) -> Result<u8, Failure> {
+fn run_render(args: &ManifestArgs, settings: &Settings) -> Result<u8, Failure> {
     let sources = manifests::read(&args.manifests).map_err(|error| Failure::new(REFUSED, error))?;
-    let world = world::look(&Memory::default(), &sources.parse(), &args.policy_namespace);
+    let world = world::look(&Memory::default(), &sources.parse(), &args.policy_namespace, &settings.limits);
     if !world.problems.is_empty() {
         let problems: Vec<String> = world.problems.iter().map(crate::in_words).collect();
         return Err(Failure::new(REFUSED, format!("the manifests are refused\n{}", problems.join("\n"))));
     }
     let mut out = String::new();
     for tenant in world.tenants.values().filter_map(|tenant| tenant.active.as_ref()) {
-        let resources = build_all(tenant, &Settings::default(), &Surroundings::default());
+        let resources = build_all(tenant, settings, &Surroundings::default());
         let objects = render(tenant.namespace(), &resources).map_err(|error| Failure::new(FAILED, error))?;
         out.push_str(&objects);
     }
@@ -395,6 +483,7 @@ mod local {
             admin_port: args.admin_port,
             postgres_bin: args.postgres_bin,
             policy_namespace: args.manifests.policy_namespace,
+            settings: args.limits.settings(true),
         };
         // One thread: the kernel ends the processes when the thread that started them ends, so that must be the
         // one that lives as long as the program.

@@ -137,7 +137,8 @@ pub struct Cluster {
     bundles: RwLock<BTreeMap<String, rules::Given>>,
     /// When the revision of a policy that is on its way was first seen.
     on_their_way: Mutex<BTreeMap<PolicyKey, std::time::Instant>>,
-    provisioned: Mutex<BTreeMap<String, [u8; 32]>>,
+    /// What was prepared on a database server, by a digest of what was asked for, and what is to be said of it.
+    provisioned: Mutex<BTreeMap<String, ([u8; 32], crate::crm_tenant::status::Progress)>>,
     /// Database servers by name, each with the version of its Secret that was read. Those that are gone are forgotten.
     known_servers: Mutex<BTreeMap<String, (String, tenant::DatabaseServer)>>,
     /// Kinds that this cluster had not, and when it was asked.

@@ -17,6 +17,7 @@ use super::leader::{Candidate, LeaderError, Timing};
 use super::metrics::Metrics;
 use super::{Cluster, Config, Started};
 use crate::admission;
+use crate::crm_tenant::limits::Limits;
 
 /// Readiness: both definitions are installed.
 const DEFINITIONS: &str = "definitions";
@@ -185,6 +186,10 @@ impl admission::Lookup for Known {
 
     fn tenants_in(&self, namespace: &str) -> Vec<String> {
         self.0.tenants_in(namespace).into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.config.settings.limits
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -21,6 +21,7 @@ use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource};
 use novacrm_crds::CrmTenant;
+use novacrm_crds::compliance_policy::PolicyProblem;
 use novacrm_crds::conditions::{
     READY, REASON_DELETION_UNCONFIRMED, REASON_DUMP_FAILED, REASON_FAILED, REASON_MISSING_API,
     REASON_NAMESPACE_TERMINATING, REASON_SIGNING_KEY,
@@ -40,12 +41,14 @@ use crate::crm_tenant::build::{
     Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, is_rolled_out, migration,
     secret_names, serving,
 };
-use crate::crm_tenant::database::{self, DatabaseError, Prepared, Server};
+use crate::crm_tenant::database::{self, DatabaseError, Outcome, Prepared, Server};
 use crate::crm_tenant::dereference::{Dereferenced, Lookup, dereference};
 use crate::crm_tenant::generate::{self, Secrets, digests};
-use crate::crm_tenant::names;
 use crate::crm_tenant::status::{Authenticity, FOREIGN_IS_TOLD_FOR, Observation, Progress, status};
 use crate::crm_tenant::validate::{BundleRevision, Validated, validate};
+use crate::crm_tenant::{
+    ADOPT_ANNOTATION, SEND_LABEL, SEND_TO_RECOGNISER, SERVER_NAMESPACES_ANNOTATION, limits, names,
+};
 use crate::problem;
 
 /// Field manager of everything that runs for a tenant.
@@ -144,6 +147,8 @@ pub(super) struct DatabaseServer {
     /// Its administrator's address, password included.
     pub(super) url: Zeroizing<String>,
     pub(super) address: Server,
+    /// The namespaces whose tenants may use it; all when absent.
+    pub(super) namespaces: Option<String>,
 }
 
 /// Kinds that a cluster may lack, and the tenant's objects of each.
@@ -154,6 +159,8 @@ struct Fetched {
     server: Option<DatabaseServer>,
     older_tenants: usize,
     release: String,
+    taken_hostnames: Vec<String>,
+    confirmed_adoption: Option<String>,
 }
 
 impl Lookup for Fetched {
@@ -168,6 +175,19 @@ impl Lookup for Fetched {
 
     fn has_database_server(&self, _name: &str) -> bool {
         self.server.is_some()
+    }
+
+    fn may_use_database_server(&self, _name: &str, namespace: &str) -> bool {
+        let namespaces = self.server.as_ref().and_then(|server| server.namespaces.as_ref());
+        namespaces.is_none_or(|list| limits::is_listed(list, namespace))
+    }
+
+    fn taken_hostnames(&self, _tenant: &CrmTenant) -> Vec<String> {
+        self.taken_hostnames.clone()
+    }
+
+    fn confirmed_adoption(&self, _namespace: &str) -> Option<String> {
+        self.confirmed_adoption.clone()
     }
 
     fn release(&self) -> &str {
@@ -232,7 +252,10 @@ impl Work<'_> {
         // Before anything is made that it would hold.
         self.hold().await?;
         let (fetched, dereferenced) = self.dereference().await?;
-        let validated = match validate(self.tenant, &dereferenced, &self.cluster.config.policy_namespace) {
+        let config = &self.cluster.config;
+        let validated =
+            validate(self.tenant, &dereferenced, &config.policy_namespace, &config.settings.limits);
+        let validated = match validated {
             Ok(validated) => validated,
             Err(problems) => {
                 observed.problems = problems;
@@ -241,7 +264,19 @@ impl Work<'_> {
             }
         };
         let now = OffsetDateTime::now_utc();
-        let mut secrets = self.secrets(&secret_names(&validated)).await?;
+        let mut wanted = secret_names(&validated);
+        if validated.spec().database.r#type == DatabaseType::CloudNativePg {
+            wanted.push(names::CLOUD_NATIVE_PG_CA.to_owned());
+        }
+        let mut secrets = self.secrets(&wanted).await?;
+        observed.problems = self.check_sent(&secrets);
+        if !observed.problems.is_empty() {
+            return Ok(Action::requeue(SOON * 6));
+        }
+        observed.hostnames = match validated.spec().exposure {
+            Some(_) => validated.spec().hostnames.clone(),
+            None => Vec::new(),
+        };
         let due = generate::plan(&validated, &secrets, now, &mut rand::rng())?;
         for secret in due {
             self.write_secret(secret, &mut secrets).await?;
@@ -266,7 +301,7 @@ impl Work<'_> {
             Ok(server) => self.databases(&validated, server, &mut secrets, &deployments, &settings).await?,
             Err(waiting) => waiting,
         };
-        let prepared = database == Progress::Available;
+        let prepared = database.is_available();
         observed.parts.push(("Database", database));
         if !prepared {
             return Ok(Action::requeue(SOON));
@@ -276,6 +311,10 @@ impl Work<'_> {
             return Ok(Action::await_change());
         }
         surroundings.digests = digests(&contents(&secrets));
+        if let Some(waiting) = self.awaits_sent(&secrets) {
+            observed.parts.push(("Engine", Progress::Progressing(waiting)));
+            return Ok(Action::requeue(SOON * 3));
+        }
         let mut resources = build(&validated, &settings, &surroundings);
         let migrations = self.jobs_progress(&resources.jobs);
         if migrations == Progress::Available {
@@ -293,7 +332,7 @@ impl Work<'_> {
             && deployments
                 .iter()
                 .all(|live| live.status.as_ref().is_none_or(|status| status.replicas.unwrap_or(0) == 0));
-        let waiting = observed.parts.iter().any(|(_, progress)| *progress != Progress::Available);
+        let waiting = observed.parts.iter().any(|(_, progress)| !progress.is_available());
         Ok(Action::requeue(if waiting { SOON * 3 } else { RESYNC }))
     }
 
@@ -310,10 +349,51 @@ impl Work<'_> {
             Some(managed) => self.server(&managed.server_ref.name).await?,
             None => None,
         };
-        let fetched =
-            Fetched { server, older_tenants, release: self.cluster.config.settings.version.clone() };
+        let fetched = Fetched {
+            server,
+            older_tenants,
+            release: self.cluster.config.settings.version.clone(),
+            taken_hostnames: self.cluster.taken_hostnames(self.tenant),
+            confirmed_adoption: self.confirmed_adoption().await?,
+        };
         let dereferenced = dereference(self.tenant, &fetched);
         Ok((fetched, dereferenced))
+    }
+
+    /// What the platform team confirmed on the Namespace. It is read where the tenant asks to take something over, which is
+    /// seldom.
+    async fn confirmed_adoption(&self) -> Result<Option<String>, Error> {
+        if self.tenant.spec.adopt_tenant_id.is_none() {
+            return Ok(None);
+        }
+        let api: Api<Namespace> = Api::all(self.cluster.client.clone());
+        // Listed by its name, which the operator may; it may not get it.
+        let selection = ListParams::default().fields(&format!("metadata.name={}", self.namespace));
+        let found = api.list_metadata(&selection).await.map_err(Error::api("reading the Namespace"))?;
+        Ok(found.items.first().and_then(|namespace| namespace.annotations().get(ADOPT_ANNOTATION).cloned()))
+    }
+
+    /// Whether the Secrets whose values go to somebody else are meant for it.
+    fn check_sent(&self, secrets: &[Secret]) -> Vec<PolicyProblem> {
+        let reference = self.tenant.spec.recogniser.as_ref().and_then(|one| one.key_secret_ref.as_ref());
+        let found = reference.and_then(|key| secrets.iter().find(|secret| secret.name_any() == key.name));
+        let unmarked = found
+            .filter(|secret| secret.labels().get(SEND_LABEL).map(String::as_str) != Some(SEND_TO_RECOGNISER));
+        let problem = unmarked.map(|_| {
+            problem(
+                "spec.recogniser.keySecretRef.name",
+                "this Secret does not say that it may be sent to a recogniser",
+                "Have whoever owns the Secret give it the label `novacrm.io/send-to: recogniser`.",
+            )
+        });
+        problem.into_iter().collect()
+    }
+
+    /// A Secret that is sent to somebody else and is not there: nothing is made that would take it unseen.
+    fn awaits_sent(&self, secrets: &[Secret]) -> Option<String> {
+        let key = self.tenant.spec.recogniser.as_ref()?.key_secret_ref.as_ref()?;
+        let missing = !secrets.iter().any(|secret| secret.name_any() == key.name);
+        missing.then(|| format!("there is no Secret {} yet, which the recogniser's key is in", key.name))
     }
 
     /// The Secret in the operator's namespace that describes a database server. It is read once for all tenants, and
@@ -335,7 +415,8 @@ impl Work<'_> {
         let url = content.remove("url").ok_or(DatabaseError::Address)?;
         let url = Zeroizing::new(url.trim().to_owned());
         let roots = content.remove(names::DATABASE_ROOTS).map(|roots| roots.to_string());
-        let server = DatabaseServer { address: Server::of(&url, roots)?, url };
+        let namespaces = secret.annotations().get(SERVER_NAMESPACES_ANNOTATION).cloned();
+        let server = DatabaseServer { address: Server::of(&url, roots)?, url, namespaces };
         self.cluster.learn_server(name, secret.resource_version(), &server);
         Ok(Some(server))
     }
@@ -406,10 +487,15 @@ impl Work<'_> {
                         ready.and_then(serde_json::Value::as_i64).is_some_and(|ready| ready > 0)
                     });
                 let contents = contents(secrets);
-                database::cloud_native_pg(&self.namespace, contents.get(names::DATABASE_ADMINISTRATOR))
-                    .filter(|_| ready)
-                    .map(|(address, url)| Some(DatabaseServer { address, url }))
-                    .ok_or_else(|| Progress::Progressing("CloudNativePG starts the cluster".to_owned()))
+                let authority = contents.get(names::CLOUD_NATIVE_PG_CA);
+                database::cloud_native_pg(
+                    &self.namespace,
+                    contents.get(names::DATABASE_ADMINISTRATOR),
+                    authority,
+                )
+                .filter(|_| ready)
+                .map(|(address, url)| Some(DatabaseServer { address, url, namespaces: None }))
+                .ok_or_else(|| Progress::Progressing("CloudNativePG starts the cluster".to_owned()))
             }
         }
     }
@@ -429,7 +515,7 @@ impl Work<'_> {
         };
         let all = contents(secrets);
         let rolled_out = self.uses_logins(validated, settings, &all, deployments);
-        let Prepared { plan, secret, step } = database::prepare(
+        let Prepared { mut plan, secret, step } = database::prepare(
             validated.identity(),
             &server.address,
             all.get(names::DATABASE),
@@ -438,15 +524,22 @@ impl Work<'_> {
             OffsetDateTime::now_utc(),
             &mut rand::rng(),
         );
+        plan.limits = settings.connections_of(validated.spec());
         let mut hasher = Sha256::new_with_prefix(server.url.as_bytes());
+        for limit in [plan.limits.api, plan.limits.audit, plan.limits.migrator] {
+            hasher.update(limit.to_be_bytes());
+        }
         for (key, value) in &secret {
             hasher.update(key);
             hasher.update(value.as_bytes());
         }
         let wanted: [u8; 32] = hasher.finalize().into();
-        let done = |map: &BTreeMap<String, [u8; 32]>| map.get(&self.namespace) == Some(&wanted);
-        if done(&self.cluster.provisioned.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(Progress::Available);
+        let done = |map: &BTreeMap<String, ([u8; 32], Progress)>| {
+            map.get(&self.namespace).filter(|(done, _)| *done == wanted).map(|(_, progress)| progress.clone())
+        };
+        if let Some(progress) = done(&self.cluster.provisioned.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            return Ok(progress);
         }
         let outcome = database::ensure_databases(&server.url, &server.address, &plan).await?;
         tracing::info!(namespace = self.namespace, ?step, ?outcome, "databases");
@@ -456,8 +549,9 @@ impl Work<'_> {
             self.write_secret(object, secrets).await?;
         }
         let mut map = self.cluster.provisioned.lock().unwrap_or_else(PoisonError::into_inner);
-        map.insert(self.namespace.clone(), wanted);
-        Ok(Progress::Available)
+        let progress = database_progress(&server.address, &outcome);
+        map.insert(self.namespace.clone(), (wanted, progress.clone()));
+        Ok(progress)
     }
 
     /// Whether every pod was made with the logins that the Secret has now.
@@ -720,6 +814,28 @@ impl Work<'_> {
     }
 }
 
+/// Databases that are prepared, and what the platform team should know of their server.
+fn database_progress(server: &Server, outcome: &Outcome) -> Progress {
+    let mut notes = Vec::new();
+    if !server.is_verified() {
+        notes.push(
+            "Connections do not verify the server's certificate: sslmode is not verify-full in the server's address."
+                .to_owned(),
+        );
+    }
+    if !outcome.open.is_empty() {
+        notes.push(format!(
+            "Every login may connect to the databases {} of the server: revoke that right (REVOKE CONNECT ON DATABASE … \
+             FROM PUBLIC) as their owner, which the operator is not.",
+            outcome.open.join(" and ")
+        ));
+    }
+    match notes.is_empty() {
+        true => Progress::Available,
+        false => Progress::AvailableWith(format!("It serves. {}", notes.join(" "))),
+    }
+}
+
 /// Whether a condition of a Job holds.
 pub(super) fn is(job: &Job, kind: &str) -> bool {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
@@ -752,6 +868,34 @@ impl Cluster {
     pub(super) fn live_as<T: DeserializeOwned>(&self, kind: &str, namespace: &str, name: &str) -> Option<T> {
         let object = self.live(kind, namespace, name)?;
         serde_json::to_value(object.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
+    }
+
+    /// Those of a tenant's host names that overlap with one that another tenant holds. It holds what its status says that
+    /// it is reached under; of two that hold one, or that none holds yet, it is the older tenant's.
+    fn taken_hostnames(&self, tenant: &CrmTenant) -> Vec<String> {
+        if tenant.spec.exposure.is_none() {
+            return Vec::new();
+        }
+        let rank =
+            |one: &CrmTenant| (one.creation_timestamp().map(|time| time.0), one.namespace(), one.name_any());
+        let holds = |one: &CrmTenant, host: &str| {
+            let held = one.status.iter().flat_map(|status| &status.hostnames);
+            held.into_iter().any(|held| limits::overlap(held, host))
+        };
+        let asks = |one: &CrmTenant, host: &str| {
+            one.spec.exposure.is_some() && one.spec.hostnames.iter().any(|asked| limits::overlap(asked, host))
+        };
+        let others: Vec<_> =
+            self.tenants.all().filter(|other| other.meta().uid != tenant.metadata.uid).collect();
+        let others: Vec<&CrmTenant> = others.iter().filter_map(|other| other.0.as_ref().ok()).collect();
+        let is_taken = |host: &&String| {
+            let mine = holds(tenant, host);
+            others.iter().any(|other| match holds(other, host) {
+                held if held == mine => (held || asks(other, host)) && rank(other) < rank(tenant),
+                held => held,
+            })
+        };
+        tenant.spec.hostnames.iter().filter(is_taken).cloned().collect()
     }
 
     /// A database server as it was read at a version of its Secret.

@@ -16,17 +16,17 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
-    HTTPGetAction, KeyToPath, Lifecycle, LifecycleHandler, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, HTTPGetAction,
+    KeyToPath, Lifecycle, LifecycleHandler, PersistentVolumeClaim, PersistentVolumeClaimSpec,
     PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Service,
-    ServiceAccount, ServicePort, ServiceSpec, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Service, ServiceAccount,
+    ServicePort, ServiceSpec, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
     VolumeResourceRequirements,
 };
 use k8s_openapi::api::networking::v1::{
-    HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
-    IngressSpec, IngressTLS, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule,
-    NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, ServiceBackendPort,
+    HTTPIngressPath, HTTPIngressRuleValue, IPBlock, Ingress, IngressBackend, IngressRule,
+    IngressServiceBackend, IngressSpec, IngressTLS, NetworkPolicy, NetworkPolicyEgressRule,
+    NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, ServiceBackendPort,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
@@ -43,8 +43,9 @@ use novacrm_crds::{CrmTenant, SecretKeyReference};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::crm_tenant::database::ADMINISTRATOR;
+use crate::crm_tenant::database::{ADMINISTRATOR, ConnectionLimits};
 use crate::crm_tenant::generate::{Digests, TENANT_ID};
+use crate::crm_tenant::limits::Limits;
 use crate::crm_tenant::validate::{Bundles, Validated};
 use crate::crm_tenant::{ADMIN_PORT, API_PORT, ENGINE_PORT, IMAGE_STATIC_DIR, names};
 use crate::signing::SigningKeys;
@@ -79,14 +80,30 @@ pub struct Settings {
     pub service_monitors: bool,
     /// The keys that sign bundles. `render` has none: it shows unsigned bundles and engines without public keys.
     pub signing: Option<SigningKeys>,
+    /// Digests (`sha256:…`) of images, by `<name>:<version>`. An image without one is named by its version alone.
+    pub image_digests: BTreeMap<String, String>,
+    /// What tenants may ask for.
+    pub limits: Limits,
+    /// How many connections each login of a tenant may hold, before its pods are counted.
+    pub connections: ConnectionLimits,
 }
 
 impl Settings {
     fn image(&self, name: &str, version: &str) -> String {
+        let image = format!("{name}:{version}");
+        let digest = self.image_digests.get(&image).map(|digest| format!("@{digest}")).unwrap_or_default();
         match &self.image_repository {
-            Some(repository) => format!("{repository}/{name}:{version}"),
-            None => format!("{name}:{version}"),
+            Some(repository) => format!("{repository}/{image}{digest}"),
+            None => format!("{image}{digest}"),
         }
+    }
+
+    /// How many connections each login of a tenant may hold.
+    #[must_use]
+    pub fn connections_of(&self, spec: &CrmTenantSpec) -> ConnectionLimits {
+        let most =
+            |part: &Workload| part.autoscaling.as_ref().map_or(part.replicas, |scaling| scaling.max_replicas);
+        self.connections.for_pods(most(&spec.api), most(&spec.engine))
     }
 }
 
@@ -98,6 +115,9 @@ impl Default for Settings {
             operator_namespace: "novacrm-system".to_owned(),
             service_monitors: false,
             signing: None,
+            image_digests: BTreeMap::new(),
+            limits: Limits::default(),
+            connections: ConnectionLimits::default(),
         }
     }
 }
@@ -351,6 +371,13 @@ enum Folder {
         key: String,
         optional: bool,
     },
+    /// One key of a Secret, for a process that finds the name of the file in the variable `<variable>_FILE`.
+    Credential {
+        variable: &'static str,
+        name: &'static str,
+        secret: String,
+        key: String,
+    },
     /// A volume that is written to.
     Claim {
         name: &'static str,
@@ -373,6 +400,8 @@ const DUMP_DIR: &str = "/var/lib/novacrm/dump";
 /// What the claim for the last dump asks for when the spec says nothing.
 const DUMP_SIZE: &str = "10Gi";
 const KEYS_DIR: &str = "/etc/novacrm/keys";
+/// Folder with one folder for each credential that a process reads from a file.
+const CREDENTIALS_DIR: &str = "/etc/novacrm/credentials";
 /// Variable with the name of the ConfigMap that the engine watches; `up` has no Kubernetes API and leaves it out.
 pub const BUNDLE_CONFIG_MAP: &str = "NOVACRM_BUNDLE_CONFIG_MAP";
 /// The same for the ConfigMap of the bundle before.
@@ -407,13 +436,13 @@ impl Builder<'_> {
                 value(BUNDLE_CONFIG_MAP_PREVIOUS, names::BUNDLE_PREVIOUS),
                 value("NOVACRM_BUNDLE_DIR", BUNDLE_DIR),
                 value("NOVACRM_BUNDLE_PREVIOUS_DIR", BUNDLE_PREVIOUS_DIR),
-                self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
             ]
             .into_iter()
             .chain(self.settings.signing.iter().map(|keys| value(BUNDLE_PUBLIC_KEYS, &keys.public_lines())))
-            .chain(self.tenant.spec().recogniser.iter().flat_map(recogniser))
+            .chain(self.tenant.spec().recogniser.iter().flat_map(|one| self.recogniser(one)))
             .collect(),
-            folders: self.folders([
+            folders: self.folders(self.recogniser_key().into_iter().chain([
+                self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
                 Folder::Secret { name: "tls", secret: names::ENGINE_TLS, path: TLS_DIR },
                 Folder::Secret { name: "keys", secret: names::ENGINE_KEYS, path: KEYS_DIR },
                 Folder::ConfigMap {
@@ -428,7 +457,7 @@ impl Builder<'_> {
                     path: BUNDLE_PREVIOUS_DIR,
                     optional: true,
                 },
-            ]),
+            ])),
             token: true,
             size: &self.tenant.spec().engine,
             port: Some(("https", ENGINE_PORT)),
@@ -453,9 +482,9 @@ impl Builder<'_> {
                 value("NOVACRM_KEYS_DIR", KEYS_DIR),
                 value("NOVACRM_ENGINE_URL", &engine),
                 value("NOVACRM_STATIC_DIR", IMAGE_STATIC_DIR),
-                self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
             ],
             folders: self.folders([
+                self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
                 Folder::Secret { name: "tls", secret: names::API_TLS, path: TLS_DIR },
                 Folder::Secret { name: "keys", secret: names::API_KEYS, path: KEYS_DIR },
             ]),
@@ -471,11 +500,10 @@ impl Builder<'_> {
             account: names::ENGINE,
             image: "novacrm-engine",
             arguments: words(&["audit", "migrate"]),
-            env: vec![
-                value("NOVACRM_TENANT", self.tenant.namespace()),
-                self.database_url("NOVACRM_AUDIT_MIGRATION_DATABASE_URL", names::AUDIT_MIGRATION_URL),
-            ],
-            folders: self.folders([]),
+            env: vec![value("NOVACRM_TENANT", self.tenant.namespace())],
+            folders: self.folders([
+                self.database_url("NOVACRM_AUDIT_MIGRATION_DATABASE_URL", names::AUDIT_MIGRATION_URL)
+            ]),
             token: false,
             size: &self.tenant.spec().engine,
             port: None,
@@ -496,11 +524,17 @@ impl Builder<'_> {
                 value("NOVACRM_DEFAULT_LOCALE", spec.locale.as_str()),
                 value("NOVACRM_BOOTSTRAP_ADMIN_EMAIL", &admin.email),
                 value("NOVACRM_BOOTSTRAP_ADMIN_NAME", &admin.display_name),
-                secret_value("NOVACRM_BOOTSTRAP_ADMIN_PASSWORD", &password.name, &password.key),
                 value("NOVACRM_DEMO_DATA", if spec.demo_data { "true" } else { "false" }),
-                self.database_url("NOVACRM_MIGRATION_DATABASE_URL", names::API_MIGRATION_URL),
             ],
-            folders: self.folders([]),
+            folders: self.folders([
+                Folder::Credential {
+                    variable: "NOVACRM_BOOTSTRAP_ADMIN_PASSWORD",
+                    name: "bootstrap-password",
+                    secret: password.name.clone(),
+                    key: password.key.clone(),
+                },
+                self.database_url("NOVACRM_MIGRATION_DATABASE_URL", names::API_MIGRATION_URL),
+            ]),
             token: false,
             size: &spec.api,
             port: None,
@@ -513,16 +547,41 @@ impl Builder<'_> {
     }
 
     /// An address of a database, out of the Secret that the operator made or the platform team named.
-    fn database_url(&self, variable: &str, key: &str) -> EnvVar {
+    fn database_url(&self, variable: &'static str, name: &'static str) -> Folder {
         let existing = self.tenant.spec().database.existing.as_ref();
-        let SecretKeyReference { name, key } = match (existing, key) {
-            (None, _) => return secret_value(variable, names::DATABASE, key),
+        let credential = |secret: &str, key: &str| Folder::Credential {
+            variable,
+            name,
+            secret: secret.to_owned(),
+            key: key.to_owned(),
+        };
+        let reference = match (existing, name) {
+            (None, key) => return credential(names::DATABASE, key),
             (Some(existing), names::API_URL) => &existing.crm.url_secret_ref,
             (Some(existing), names::API_MIGRATION_URL) => &existing.crm.migration_url_secret_ref,
             (Some(existing), names::AUDIT_MIGRATION_URL) => &existing.audit.migration_url_secret_ref,
             (Some(existing), _) => &existing.audit.url_secret_ref,
         };
-        secret_value(variable, name, key)
+        credential(&reference.name, &reference.key)
+    }
+
+    /// What the engine is told of a recogniser.
+    fn recogniser(&self, recogniser: &Recogniser) -> Vec<EnvVar> {
+        let mut env = recogniser_settings(recogniser);
+        if self.settings.limits.destinations.local {
+            env.push(value("NOVACRM_RECOGNISER_LOCAL", "true"));
+        }
+        env
+    }
+
+    fn recogniser_key(&self) -> Option<Folder> {
+        let reference = self.tenant.spec().recogniser.as_ref()?.key_secret_ref.as_ref()?;
+        Some(Folder::Credential {
+            variable: "NOVACRM_RECOGNISER_KEY",
+            name: "recogniser-key",
+            secret: reference.name.clone(),
+            key: reference.key.clone(),
+        })
     }
 
     /// The certificates that the database server's is verified against. In a Secret of the operator's they are where the
@@ -611,12 +670,9 @@ impl Builder<'_> {
             account: names::ENGINE,
             image: "novacrm-engine",
             arguments: dump_arguments(&["audit", "dump"], &to.folder, "audit"),
-            env: vec![
-                value("NOVACRM_TENANT", self.tenant.namespace()),
-                value("NOVACRM_KEYS_DIR", KEYS_DIR),
-                self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
-            ],
+            env: vec![value("NOVACRM_TENANT", self.tenant.namespace()), value("NOVACRM_KEYS_DIR", KEYS_DIR)],
             folders: self.folders([
+                self.database_url("NOVACRM_AUDIT_DATABASE_URL", names::AUDIT_URL),
                 Folder::Secret { name: "keys", secret: names::ENGINE_KEYS, path: KEYS_DIR },
                 Folder::Claim { name: "dump", claim: to.claim_name.clone(), path: DUMP_DIR },
             ]),
@@ -632,12 +688,11 @@ impl Builder<'_> {
             account: names::API,
             image: "novacrm-api-server",
             arguments: dump_arguments(&["dump"], &to.folder, "crm"),
-            env: vec![self.database_url("NOVACRM_DATABASE_URL", names::API_URL)],
-            folders: self.folders([Folder::Claim {
-                name: "dump",
-                claim: to.claim_name.clone(),
-                path: DUMP_DIR,
-            }]),
+            env: Vec::new(),
+            folders: self.folders([
+                self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
+                Folder::Claim { name: "dump", claim: to.claim_name.clone(), path: DUMP_DIR },
+            ]),
             token: false,
             size: &self.tenant.spec().api,
             port: None,
@@ -759,9 +814,11 @@ impl Builder<'_> {
             _ => None,
         });
         let whole = folders.filter_map(|secret| self.surroundings.digests.get(secret)).flatten();
-        let keys = part.env.iter().filter_map(|variable| {
-            let key = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
-            self.surroundings.digests.get(&key.name)?.get_key_value(&key.key)
+        let keys = part.folders.iter().filter_map(|folder| match folder {
+            Folder::Credential { secret, key, .. } => {
+                self.surroundings.digests.get(secret)?.get_key_value(key)
+            }
+            _ => None,
         });
         let mut all: Vec<&str> = whole.chain(keys).map(|(_, digest)| digest.as_str()).collect();
         all.sort_unstable();
@@ -829,7 +886,14 @@ impl Builder<'_> {
             name: part.name.to_owned(),
             image: Some(self.settings.image(part.image, version)),
             args: Some(part.arguments.clone()),
-            env: Some([part.env.clone(), self.root_certificates()].concat()),
+            env: Some(
+                [
+                    part.env.clone(),
+                    part.folders.iter().filter_map(Folder::variable).collect(),
+                    self.root_certificates(),
+                ]
+                .concat(),
+            ),
             ports,
             // The address leaves the Services when the pod is told to end, and routers learn of it a little later.
             lifecycle: serves.then(|| Lifecycle {
@@ -1029,6 +1093,32 @@ impl Builder<'_> {
         NetworkPolicyEgressRule { ports: Some(vec![port("TCP", number)]), to }
     }
 
+    /// Where the recogniser is, as far as this can be known: the pods of a namespace, one IP address, or every address
+    /// outside of the cluster but those of a link.
+    fn recogniser_egress(&self) -> Option<NetworkPolicyEgressRule> {
+        let recogniser = self.tenant.spec().recogniser.as_ref()?;
+        let destinations = &self.settings.limits.destinations;
+        // What is refused was refused before.
+        let destination = destinations.check(&recogniser.url, self.tenant.namespace()).ok()?;
+        let block = |cidr: String, except: Option<&str>| NetworkPolicyPeer {
+            ip_block: Some(IPBlock { cidr, except: except.map(|one| vec![one.to_owned()]) }),
+            ..NetworkPolicyPeer::default()
+        };
+        let to = match (&destination.namespace, destination.ip) {
+            (Some(name), _) if name == self.tenant.namespace() => vec![NetworkPolicyPeer {
+                pod_selector: Some(LabelSelector::default()),
+                ..NetworkPolicyPeer::default()
+            }],
+            (Some(name), _) => vec![namespace("kubernetes.io/metadata.name", name, None)],
+            (None, Some(ip)) => vec![block(format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 }), None)],
+            (None, None) => vec![
+                block("0.0.0.0/0".to_owned(), Some("169.254.0.0/16")),
+                block("::/0".to_owned(), Some("fe80::/10")),
+            ],
+        };
+        Some(NetworkPolicyEgressRule { ports: Some(vec![port("TCP", destination.port)]), to: Some(to) })
+    }
+
     /// Nothing is allowed but: ingress → API, API and operator → engine, engine → Kubernetes API and its recogniser, all →
     /// database and name service, monitoring → metrics.
     fn network_policies(&self) -> Vec<NetworkPolicy> {
@@ -1064,12 +1154,8 @@ impl Builder<'_> {
             to: None,
         };
         let base = vec![names_service, database];
-        // As for the database: a policy knows no host names, so the port must do.
-        let recogniser = self.tenant.spec().recogniser.iter().map(|recogniser| NetworkPolicyEgressRule {
-            ports: Some(vec![port("TCP", recogniser_port(recogniser))]),
-            to: None,
-        });
-        let engine_egress = [base.clone(), vec![kubernetes], recogniser.collect()].concat();
+        let recogniser = self.recogniser_egress();
+        let engine_egress = [base.clone(), vec![kubernetes], recogniser.into_iter().collect()].concat();
         let api_egress = [base.clone(), vec![engine]].concat();
         let all = BTreeMap::from([("app.kubernetes.io/part-of".to_owned(), "novacrm".to_owned())]);
         let deletes = self.tenant.spec().deletion_policy == DeletionPolicy::Delete;
@@ -1113,8 +1199,28 @@ impl Builder<'_> {
 const ROOTS_VOLUME: &str = "database-roots";
 
 impl Folder {
+    /// The variable that tells the process of a file.
+    fn variable(&self) -> Option<EnvVar> {
+        match self {
+            Self::Credential { variable, name, key, .. } => {
+                Some(value(&format!("{variable}_FILE"), &format!("{CREDENTIALS_DIR}/{name}/{key}")))
+            }
+            _ => None,
+        }
+    }
+
     fn volume(&self) -> Volume {
         match self {
+            Self::Credential { name, secret, key, .. } => Volume {
+                name: (*name).to_owned(),
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(secret.clone()),
+                    items: Some(vec![KeyToPath { key: key.clone(), path: key.clone(), mode: None }]),
+                    default_mode: Some(0o440),
+                    optional: None,
+                }),
+                ..Volume::default()
+            },
             Self::Secret { name, secret, .. } => Volume {
                 name: (*name).to_owned(),
                 secret: Some(SecretVolumeSource {
@@ -1161,17 +1267,13 @@ impl Folder {
     fn mount(&self) -> VolumeMount {
         let (name, path, read_only) = match self {
             Self::Secret { name, path, .. } | Self::ConfigMap { name, path, .. } => {
-                (*name, *path, Some(true))
+                (*name, (*path).to_owned(), Some(true))
             }
-            Self::Roots { .. } => (ROOTS_VOLUME, DATABASE_ROOTS_DIR, Some(true)),
-            Self::Claim { name, path, .. } => (*name, *path, None),
+            Self::Credential { name, .. } => (*name, format!("{CREDENTIALS_DIR}/{name}"), Some(true)),
+            Self::Roots { .. } => (ROOTS_VOLUME, DATABASE_ROOTS_DIR.to_owned(), Some(true)),
+            Self::Claim { name, path, .. } => (*name, (*path).to_owned(), None),
         };
-        VolumeMount {
-            name: name.to_owned(),
-            mount_path: path.to_owned(),
-            read_only,
-            ..VolumeMount::default()
-        }
+        VolumeMount { name: name.to_owned(), mount_path: path, read_only, ..VolumeMount::default() }
     }
 }
 
@@ -1257,8 +1359,7 @@ fn value(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
-/// What the engine is told of a recogniser.
-fn recogniser(recogniser: &Recogniser) -> Vec<EnvVar> {
+fn recogniser_settings(recogniser: &Recogniser) -> Vec<EnvVar> {
     let mut env = vec![
         value("NOVACRM_RECOGNISER_URL", &recogniser.url),
         value("NOVACRM_RECOGNISER_API", recogniser.api.as_str()),
@@ -1271,22 +1372,7 @@ fn recogniser(recogniser: &Recogniser) -> Vec<EnvVar> {
         value("NOVACRM_RECOGNISER_FAILURE_MODE", recogniser.failure_mode.as_str()),
     ];
     env.extend(recogniser.model.as_deref().map(|model| value("NOVACRM_RECOGNISER_MODEL", model)));
-    let key = recogniser.key_secret_ref.as_ref();
-    env.extend(key.map(|key| secret_value("NOVACRM_RECOGNISER_KEY", &key.name, &key.key)));
     env
-}
-
-/// The port of its address, or that of the scheme.
-fn recogniser_port(recogniser: &Recogniser) -> u16 {
-    let url = url::Url::parse(&recogniser.url).ok();
-    // What is no address was refused before.
-    url.and_then(|url| url.port_or_known_default()).unwrap_or(443)
-}
-
-fn secret_value(name: &str, secret: &str, key: &str) -> EnvVar {
-    let selector = SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: None };
-    let source = EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() };
-    EnvVar { name: name.to_owned(), value: None, value_from: Some(source) }
 }
 
 fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {

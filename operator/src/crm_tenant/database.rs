@@ -46,9 +46,26 @@ use crate::pki::Certificate;
 const CONNECT_TIMEOUT: StdDuration = StdDuration::from_secs(10);
 /// Longest time for all of one tenant. `CREATE DATABASE` waits for a checkpoint on servers before version 15.
 const TIMEOUT: StdDuration = StdDuration::from_secs(120);
-/// Said to every session: no statement waits longer than this for a lock, or works longer.
-const SESSION: &str =
-    "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET client_min_messages = warning";
+/// The database of the operator's own. Nobody but the administrator may connect to it, so no tenant can take the locks
+/// that are held there.
+pub const OPERATOR_DATABASE: &str = "novacrm_operator";
+/// Where names are looked up that a statement does not qualify: never in a schema that a tenant may create objects in.
+const SEARCH_PATH: &str = "pg_catalog,pg_temp";
+/// Runs first in every session of the administrator. The owner of a database may set most of these for everybody who
+/// connects to it (`ALTER DATABASE … SET`), so each is set again here. No statement waits longer than the first
+/// time-out for a lock, or works longer than the second.
+const SESSION: &str = "SET search_path = pg_catalog, pg_temp; SET ROLE NONE; SET standard_conforming_strings = on; \
+     SET default_transaction_read_only = off; SET row_security = off; SET lock_timeout = '10s'; \
+     SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'; \
+     SET client_min_messages = warning";
+/// Attempts to make [`OPERATOR_DATABASE`], for runs that meet while they make it.
+const ATTEMPTS: u32 = 8;
+/// Databases that every server has and that no tenant needs.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+/// Connections that a pod of the CRM API opens at most: ten for reads, six for changes.
+const API_POD_CONNECTIONS: i32 = 16;
+/// Connections that a pod of the engine opens at most: those that append and sequence records, and four for reads.
+const ENGINE_POD_CONNECTIONS: i32 = 8;
 /// How long the former logins stay open at least: pods that end may still open a connection.
 pub const FORMER_STAYS: Duration = Duration::minutes(5);
 /// The role that CloudNativePG makes for the operator: no superuser, but it may make databases and roles.
@@ -177,6 +194,37 @@ pub enum Step {
     Switch,
 }
 
+/// How many connections each login of a tenant may hold at a time (`CONNECTION LIMIT`), so that one tenant cannot take
+/// all of a server that others share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// The CRM's application.
+    pub api: i32,
+    /// The audit log's writer.
+    pub audit: i32,
+    /// Each migrator.
+    pub migrator: i32,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { api: 32, audit: 32, migrator: 4 }
+    }
+}
+
+impl ConnectionLimits {
+    /// These limits, raised to what that many pods of the API and of the engine need while one more of each starts.
+    #[must_use]
+    pub fn for_pods(self, api: i32, engine: i32) -> Self {
+        let needed = |pods: i32, each: i32| pods.saturating_add(1).saturating_mul(each);
+        Self {
+            api: self.api.max(needed(api, API_POD_CONNECTIONS)),
+            audit: self.audit.max(needed(engine, ENGINE_POD_CONNECTIONS)),
+            migrator: self.migrator,
+        }
+    }
+}
+
 /// Databases, roles and logins as they should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -184,6 +232,8 @@ pub struct Plan {
     pub tenant: Identity,
     /// The logins.
     pub logins: Logins,
+    /// How many connections each login may hold.
+    pub limits: ConnectionLimits,
 }
 
 /// What [`prepare`] decided.
@@ -204,6 +254,9 @@ pub struct Outcome {
     pub created: Vec<String>,
     /// Id of the former tenant whose databases were taken over.
     pub adopted: Option<String>,
+    /// Maintenance databases (`postgres`, `template1`) that every login of the server may connect to, because the
+    /// administrator may not revoke that right.
+    pub open: Vec<String>,
 }
 
 /// Why a tenant's databases could not be prepared. No variant holds an address or a password.
@@ -230,14 +283,27 @@ pub enum DatabaseError {
     Busy(String),
     /// They belong to another tenant.
     #[error(
-        "the databases of {namespace} belong to the former tenant {former}: set spec.adoptTenantId to that id to take \
-         them over, or use another namespace"
+        "the databases of {namespace} belong to the former tenant {former}. To take them over, set spec.adoptTenantId to \
+         that id and have the platform team confirm it: `kubectl annotate namespace {namespace} \
+         novacrm.io/adopt-tenant-id={former}`. Or use another namespace"
     )]
     Foreign {
         /// The namespace, which names the databases.
         namespace: String,
         /// The id they are marked with.
         former: String,
+    },
+    /// A role of the tenant has more rights than the operator gives it.
+    #[error(
+        "role {role} of {namespace} may do more than the operator lets it: it is a superuser, may make roles or databases, \
+         replicate or bypass row security, or is a member of a role that is not its own. Take that from it (ALTER ROLE, \
+         REVOKE), or drop it; nothing was changed"
+    )]
+    Privileged {
+        /// The tenant.
+        namespace: String,
+        /// The role.
+        role: String,
     },
     /// A statement failed; the step says which, without values.
     #[error("the databases of {namespace} could not be prepared ({step}): {source}")]
@@ -259,7 +325,7 @@ impl DatabaseError {
             Self::Unreachable(_) | Self::TimedOut(_) => REASON_DATABASE_UNREACHABLE,
             Self::Busy(_) => REASON_PROGRESSING,
             Self::Foreign { .. } => REASON_FOREIGN_DATA,
-            Self::Address | Self::Roots => REASON_DATABASE_REFUSED,
+            Self::Address | Self::Roots | Self::Privileged { .. } => REASON_DATABASE_REFUSED,
             // Class 28: authorization; 42501: insufficient privilege.
             Self::Statement { source, .. } => match code(source).as_deref() {
                 Some(code) if code.starts_with("28") || code == "42501" => REASON_DATABASE_REFUSED,
@@ -294,6 +360,14 @@ impl Server {
             return Err(DatabaseError::Roots);
         }
         Ok(Self { host: host.to_owned(), port: url.port().unwrap_or(5432), ssl_mode, roots })
+    }
+}
+
+impl Server {
+    /// Whether those who connect verify who answers.
+    #[must_use]
+    pub fn is_verified(&self) -> bool {
+        self.ssl_mode.as_deref() == Some("verify-full")
     }
 }
 
@@ -412,22 +486,27 @@ impl Logins {
 }
 
 /// The server that CloudNativePG runs for a tenant, and the address of its administrator: `None` while the Secret of
-/// that login is not made.
+/// that login is not made. Its certificate is verified where CloudNativePG keeps its authority in the tenant's namespace.
 #[must_use]
 pub fn cloud_native_pg(
     namespace: &str,
     administrator: Option<&Content>,
+    authority: Option<&Content>,
 ) -> Option<(Server, Zeroizing<String>)> {
+    let roots =
+        authority.and_then(|content| content.get(names::DATABASE_ROOTS)).map(|roots| roots.to_string());
+    let roots = roots.filter(|roots| !Certificate::all(roots).is_empty());
+    let mode = if roots.is_some() { "verify-full" } else { "require" };
     let server = Server {
         host: format!("{}-rw.{namespace}.svc", names::DATABASE),
         port: 5432,
-        ssl_mode: Some("require".to_owned()),
-        roots: None,
+        ssl_mode: Some(mode.to_owned()),
+        roots,
     };
     let password = administrator?.get("password")?;
     // Of our making: letters and digits, which need no encoding.
     let url = format!(
-        "postgres://{ADMINISTRATOR}:{}@{}:{}/postgres?sslmode=require",
+        "postgres://{ADMINISTRATOR}:{}@{}:{}/postgres?sslmode={mode}",
         password.as_str(),
         server.host,
         server.port
@@ -475,7 +554,7 @@ pub fn prepare(
         }
     }
     let secret = logins.secret(&tenant.namespace, server);
-    Prepared { plan: Plan { tenant, logins }, secret, step }
+    Prepared { plan: Plan { tenant, logins, limits: ConnectionLimits::default() }, secret, step }
 }
 
 impl Database {
@@ -489,6 +568,15 @@ impl Database {
     #[must_use]
     pub fn migrator(&self, slot: Slot) -> String {
         format!("{}_migr_{}", self.name, slot.letter())
+    }
+
+    /// Every role of the database, and the role that each is a member of, where it is one of any.
+    fn memberships(&self) -> Vec<(String, Option<String>)> {
+        let logins = [Slot::A, Slot::B].into_iter().flat_map(|slot| {
+            [(self.login(slot), Some(self.group.clone())), (self.migrator(slot), Some(self.owner.clone()))]
+        });
+        let groups = [&self.owner, &self.group, &self.readers].map(|name| (name.clone(), None));
+        logins.chain(groups).collect()
     }
 
     /// Statements for the server: the roles, marked as the tenant's. They run in one transaction, before the database
@@ -520,13 +608,24 @@ impl Database {
 
     /// Statements for the server: who may log in.
     #[must_use]
-    pub fn login_statements(&self, logins: &Logins, password: &str, migrator_password: &str) -> Vec<String> {
-        let open = |role: &str, password: &str| {
-            format!("ALTER ROLE {} LOGIN PASSWORD {}", quote(role), literal(&scram(role, password)))
+    pub fn login_statements(
+        &self,
+        logins: &Logins,
+        password: &str,
+        migrator_password: &str,
+        connections: i32,
+        migrator_connections: i32,
+    ) -> Vec<String> {
+        let open = |role: &str, password: &str, connections: i32| {
+            format!(
+                "ALTER ROLE {} LOGIN CONNECTION LIMIT {connections} PASSWORD {}",
+                quote(role),
+                literal(&scram(role, password))
+            )
         };
         let mut statements = vec![
-            open(&self.login(logins.slot), password),
-            open(&self.migrator(logins.slot), migrator_password),
+            open(&self.login(logins.slot), password, connections),
+            open(&self.migrator(logins.slot), migrator_password, migrator_connections),
         ];
         if logins.former == Former::Locked {
             let former = logins.slot.other();
@@ -597,8 +696,8 @@ impl Database {
     }
 }
 
-/// Makes or mends both databases of a tenant. May be run at any time, by anyone, again and again: an advisory lock
-/// lets one run work. `administrator` is the address of a superuser, or of a role with `CREATEDB` and `CREATEROLE`, on
+/// Makes or mends both databases of a tenant. May be run at any time, by anyone, again and again: an advisory lock in
+/// [`OPERATOR_DATABASE`], which no tenant may connect to, lets one run work. `administrator` is the address of a superuser, or of a role with `CREATEDB` and `CREATEROLE`, on
 /// the `server`.
 ///
 /// # Errors
@@ -621,12 +720,19 @@ fn options(administrator: &str, server: &Server) -> Result<PgConnectOptions, Dat
     })
 }
 
+/// How the administrator connects. What the options of a connection say outranks what the owner of a database or a
+/// superuser set for it.
+fn session(administrator: &PgConnectOptions) -> PgConnectOptions {
+    let options = administrator.clone().application_name("novacrm-operator").disable_statement_logging();
+    options.options([("search_path", SEARCH_PATH)])
+}
+
 /// [`ensure_databases`] for an address that has been read.
 ///
 /// # Errors
 /// As [`ensure_databases`].
 pub async fn provision(administrator: &PgConnectOptions, plan: &Plan) -> Result<Outcome, DatabaseError> {
-    let options = administrator.clone().application_name("novacrm-operator").disable_statement_logging();
+    let options = session(administrator);
     match tokio::time::timeout(TIMEOUT, ensure(&options, plan)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(DatabaseError::TimedOut(TIMEOUT)),
@@ -634,7 +740,7 @@ pub async fn provision(administrator: &PgConnectOptions, plan: &Plan) -> Result<
 }
 
 async fn ensure(options: &PgConnectOptions, plan: &Plan) -> Result<Outcome, DatabaseError> {
-    let Plan { tenant, logins } = plan;
+    let Plan { tenant, logins, limits } = plan;
     let namespace = tenant.namespace.as_str();
     let failed =
         |step| move |source| DatabaseError::Statement { namespace: namespace.to_owned(), step, source };
@@ -652,23 +758,23 @@ async fn ensure(options: &PgConnectOptions, plan: &Plan) -> Result<Outcome, Data
             None => {}
         }
     }
+    outcome.open = close_maintenance(&mut server).await.map_err(failed("closing maintenance databases"))?;
     let passwords = &logins.passwords;
-    for (database, password, migrator_password) in [
-        (&crm, &passwords.api, &passwords.api_migrator),
-        (&audit, &passwords.audit, &passwords.audit_migrator),
+    for (database, password, migrator_password, connections) in [
+        (&crm, &passwords.api, &passwords.api_migrator, limits.api),
+        (&audit, &passwords.audit, &passwords.audit_migrator, limits.audit),
     ] {
         let mut roles = server.begin().await.map_err(failed("making roles"))?;
         run(&mut roles, &database.role_statements(&tenant.id)).await.map_err(failed("making roles"))?;
-        run(&mut roles, &database.login_statements(logins, password, migrator_password))
-            .await
-            .map_err(failed("setting logins"))?;
+        let logins =
+            database.login_statements(logins, password, migrator_password, connections, limits.migrator);
+        run(&mut roles, &logins).await.map_err(failed("setting logins"))?;
+        let privileged = privileged(&mut roles, database).await.map_err(failed("checking roles"))?;
+        if let Some(role) = privileged {
+            return Err(DatabaseError::Privileged { namespace: namespace.to_owned(), role });
+        }
         roles.commit().await.map_err(failed("making roles"))?;
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
-            .bind(&database.name)
-            .fetch_one(&mut server)
-            .await
-            .map_err(failed("looking for the database"))?;
-        if !exists {
+        if !exists(&mut server, &database.name).await.map_err(failed("looking for the database"))? {
             run(&mut server, &[database.create_statement()]).await.map_err(failed("making the database"))?;
             outcome.created.push(database.name.clone());
         }
@@ -711,7 +817,7 @@ pub async fn deprovision(
     administrator: &PgConnectOptions,
     tenant: &Identity,
 ) -> Result<Dropped, DatabaseError> {
-    let options = administrator.clone().application_name("novacrm-operator").disable_statement_logging();
+    let options = session(administrator);
     match tokio::time::timeout(TIMEOUT, delete(&options, tenant)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(DatabaseError::TimedOut(TIMEOUT)),
@@ -747,9 +853,11 @@ async fn delete(options: &PgConnectOptions, tenant: &Identity) -> Result<Dropped
 
 /// A connection that holds the lock of a tenant; the lock goes with the connection, however this ends.
 async fn locked(options: &PgConnectOptions, namespace: &str) -> Result<PgConnection, DatabaseError> {
-    let mut server = connect(options, namespace, "connecting to the server").await?;
-    let locked =
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(lock_key(namespace)).execute(&mut server).await;
+    let mut server = enter(options, namespace).await?;
+    let locked = sqlx::query("SELECT pg_catalog.pg_advisory_lock($1::pg_catalog.int8)")
+        .bind(lock_key(namespace))
+        .execute(&mut server)
+        .await;
     locked.map_err(|source| match code(&source).as_deref() {
         Some("55P03") => DatabaseError::Busy(namespace.to_owned()),
         _ => DatabaseError::Statement { namespace: namespace.to_owned(), step: "taking the lock", source },
@@ -757,13 +865,137 @@ async fn locked(options: &PgConnectOptions, namespace: &str) -> Result<PgConnect
     Ok(server)
 }
 
+/// A connection to [`OPERATOR_DATABASE`], which is made where it is missing. It admits nobody before the right of
+/// everybody to connect is gone.
+async fn enter(options: &PgConnectOptions, namespace: &str) -> Result<PgConnection, DatabaseError> {
+    const STEP: &str = "opening the operator's database";
+    let failed = |source| DatabaseError::Statement { namespace: namespace.to_owned(), step: STEP, source };
+    let own = options.clone().database(OPERATOR_DATABASE);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let missing = match connect(&own, namespace, STEP).await {
+            Ok(mut server) => {
+                if !admits_public(&mut server, OPERATOR_DATABASE).await.map_err(failed)? {
+                    return Ok(server);
+                }
+                None
+            }
+            Err(DatabaseError::Statement { source, .. })
+                // It does not exist, or does not admit anybody yet.
+                if matches!(code(&source).as_deref(), Some("3D000" | "55000")) =>
+            {
+                Some(source)
+            }
+            Err(error) => return Err(error),
+        };
+        let mut server = connect(options, namespace, STEP).await?;
+        match make_own(&mut server).await {
+            Ok(()) => {}
+            // Another run makes it at the same time.
+            Err(error) if attempt < ATTEMPTS && is_concurrent(&error) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if attempt >= ATTEMPTS {
+            return Err(match missing {
+                Some(source) => failed(source),
+                None => DatabaseError::Busy(namespace.to_owned()),
+            });
+        }
+        tokio::time::sleep(StdDuration::from_millis(100) * attempt).await;
+    }
+}
+
+async fn make_own(server: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let name = quote(OPERATOR_DATABASE);
+    if !exists(server, OPERATOR_DATABASE).await? {
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ALLOW_CONNECTIONS false");
+        run(server, &[create]).await?;
+    }
+    if admits_public(server, OPERATOR_DATABASE).await? {
+        run(server, &[format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")]).await?;
+    }
+    let admits: bool = sqlx::query_scalar(
+        "SELECT datallowconn FROM pg_catalog.pg_database WHERE datname = $1::pg_catalog.text::pg_catalog.name",
+    )
+    .bind(OPERATOR_DATABASE)
+    .fetch_one(&mut *server)
+    .await?;
+    if !admits {
+        run(server, &[format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]).await?;
+    }
+    Ok(())
+}
+
+/// Whether two runs met: the database is there by now (42P04, 23505), or its row was changed by the other (XX000).
+fn is_concurrent(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("42P04" | "23505" | "XX000" | "55006"))
+}
+
+async fn exists(server: &mut PgConnection, database: &str) -> Result<bool, sqlx::Error> {
+    let query = "SELECT EXISTS (SELECT FROM pg_catalog.pg_database \
+                 WHERE datname = $1::pg_catalog.text::pg_catalog.name)";
+    sqlx::query_scalar(query).bind(database).fetch_one(server).await
+}
+
+/// Whether every login of the server may connect to a database.
+async fn admits_public(server: &mut PgConnection, database: &str) -> Result<bool, sqlx::Error> {
+    let query = "SELECT pg_catalog.has_database_privilege('public'::pg_catalog.name, oid, \
+                 'CONNECT'::pg_catalog.text) FROM pg_catalog.pg_database \
+                 WHERE datname = $1::pg_catalog.text::pg_catalog.name";
+    Ok(sqlx::query_scalar(query).bind(database).fetch_optional(server).await?.unwrap_or(false))
+}
+
+/// Takes the right to connect to the maintenance databases from everybody who was not given it by name, where the
+/// administrator may. Says where it may not.
+async fn close_maintenance(server: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let mut open = Vec::new();
+    for database in MAINTENANCE {
+        if !admits_public(server, database).await? {
+            continue;
+        }
+        let mut closing = server.begin().await?;
+        // Runs for two tenants would change the same row. The lock ends with the transaction.
+        sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock($1::pg_catalog.int8)")
+            .bind(key("novacrm.io/maintenance"))
+            .execute(&mut *closing)
+            .await?;
+        let statement = format!("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", quote(database));
+        match run(&mut closing, &[statement]).await {
+            Ok(()) => closing.commit().await?,
+            // Insufficient privilege. Some servers warn instead, so what holds is asked again.
+            Err(error) if code(&error).as_deref() == Some("42501") => closing.rollback().await?,
+            Err(error) => return Err(error),
+        }
+        if admits_public(server, database).await? {
+            open.push(database.to_owned());
+        }
+    }
+    Ok(open)
+}
+
+/// A role of a database that has an attribute or a membership which the operator did not give it.
+async fn privileged(server: &mut PgConnection, database: &Database) -> Result<Option<String>, sqlx::Error> {
+    let (roles, of): (Vec<String>, Vec<Option<String>>) = database.memberships().into_iter().unzip();
+    let query = "WITH own AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), \
+                 pg_catalog.unnest($2::pg_catalog.text[])) AS own (name, parent)) \
+                 SELECT role.rolname::pg_catalog.text FROM pg_catalog.pg_roles AS role \
+                 JOIN own ON own.name = role.rolname::pg_catalog.text \
+                 WHERE role.rolsuper OR role.rolcreaterole OR role.rolcreatedb OR role.rolreplication \
+                 OR role.rolbypassrls OR EXISTS (SELECT FROM pg_catalog.pg_auth_members AS membership \
+                 JOIN pg_catalog.pg_roles AS parent ON parent.oid = membership.roleid \
+                 WHERE membership.member = role.oid \
+                 AND parent.rolname::pg_catalog.text IS DISTINCT FROM own.parent) \
+                 ORDER BY 1 LIMIT 1";
+    sqlx::query_scalar(query).bind(roles).bind(of).fetch_optional(server).await
+}
+
 /// Id of the tenant that a database is marked with; empty when its owner has no mark of ours, `None` when it has no owner.
 async fn owner_of(server: &mut PgConnection, database: &Database) -> Result<Option<String>, sqlx::Error> {
+    let query = "SELECT pg_catalog.shobj_description(oid, 'pg_authid'::pg_catalog.name) FROM pg_catalog.pg_roles \
+                 WHERE rolname = $1::pg_catalog.text::pg_catalog.name";
     let mark: Option<Option<String>> =
-        sqlx::query_scalar("SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = $1")
-            .bind(&database.owner)
-            .fetch_optional(server)
-            .await?;
+        sqlx::query_scalar(query).bind(&database.owner).fetch_optional(server).await?;
     Ok(mark.map(|mark| mark.and_then(|mark| Some(mark.strip_prefix(MARK)?.to_owned())).unwrap_or_default()))
 }
 
@@ -785,9 +1017,13 @@ async fn connect(
     Ok(connection)
 }
 
-/// The number of a tenant's lock, on the server that all tenants share.
+/// The number of a tenant's lock within [`OPERATOR_DATABASE`].
 fn lock_key(namespace: &str) -> i64 {
-    let digest = Sha256::new().chain_update("novacrm.io/databases/").chain_update(namespace).finalize();
+    key(&format!("novacrm.io/databases/{namespace}"))
+}
+
+fn key(name: &str) -> i64 {
+    let digest = Sha256::digest(name);
     digest.iter().take(8).fold(0, |key, byte| key << 8 | i64::from(*byte))
 }
 
@@ -802,7 +1038,8 @@ async fn run(connection: &mut PgConnection, statements: &[String]) -> Result<(),
 
 fn create_role(name: &str) -> String {
     format!(
-        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN CREATE ROLE {}; END IF; END $$",
+        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {}::pg_catalog.name) \
+         THEN CREATE ROLE {}; END IF; END $$",
         literal(name),
         quote(name)
     )
@@ -919,7 +1156,7 @@ mod tests {
         let password = "plainpassword";
         for database in [Databases::of("acme").crm, Databases::of("acme").audit] {
             let mut all = database.role_statements("1");
-            all.extend(database.login_statements(&logins, password, password));
+            all.extend(database.login_statements(&logins, password, password, 32, 4));
             all.push(database.create_statement());
             all.extend(database.grant_statements("1"));
             assert!(all.iter().all(|statement| !statement.contains(password)));
@@ -982,5 +1219,24 @@ mod tests {
             let error = Server::of(wrong, None).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_cloud_native_pg_cluster_is_verified_by_its_authority() {
+        let content =
+            |key: &str, value: &str| Content::from([(key.to_owned(), Zeroizing::new(value.to_owned()))]);
+        let administrator = content("password", "made0up");
+        let (server, url) = cloud_native_pg("acme", Some(&administrator), None).unwrap();
+        assert!(!server.is_verified() && url.ends_with("?sslmode=require"));
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+        let (server, url) =
+            cloud_native_pg("acme", Some(&administrator), Some(&content("ca.crt", &authority))).unwrap();
+        assert!(server.is_verified() && url.ends_with("?sslmode=verify-full"));
+        assert_eq!((server.host.as_str(), server.roots), ("novacrm-database-rw.acme.svc", Some(authority)));
+        // What is no certificate verifies nothing.
+        let damaged = content("ca.crt", "no PEM");
+        assert!(!cloud_native_pg("acme", Some(&administrator), Some(&damaged)).unwrap().0.is_verified());
     }
 }

@@ -79,8 +79,9 @@ pub enum GenerateError {
     Pki(#[from] PkiError),
     /// Keys of a former tenant.
     #[error(
-        "the keys in Secret {secret} belong to the former tenant {former}: set spec.adoptTenantId to that id to take \
-         them over, or use another namespace"
+        "the keys in Secret {secret} belong to the former tenant {former}. To take them over, set spec.adoptTenantId to \
+         that id and have the platform team confirm it with the annotation novacrm.io/adopt-tenant-id={former} of the \
+         Namespace. Or use another namespace"
     )]
     Foreign {
         /// Name of the Secret.

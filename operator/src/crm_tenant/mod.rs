@@ -4,6 +4,7 @@ pub mod build;
 pub mod database;
 pub mod dereference;
 pub mod generate;
+pub mod limits;
 pub mod status;
 pub mod validate;
 
@@ -39,6 +40,8 @@ pub mod names {
     pub const DATABASE: &str = "novacrm-database";
     /// Secret (`kubernetes.io/basic-auth`) of the operator's role on the tenant's own CloudNativePG cluster.
     pub const DATABASE_ADMINISTRATOR: &str = "novacrm-database-administrator";
+    /// Secret in which CloudNativePG keeps the authority (`ca.crt`) of the tenant's own cluster.
+    pub const CLOUD_NATIVE_PG_CA: &str = "novacrm-database-ca";
     /// The Secrets that the operator makes under a name of its own choice.
     pub const SECRETS: [&str; 8] =
         [CA, ENGINE_TLS, API_TLS, OPERATOR_TLS, ENGINE_KEYS, API_KEYS, DATABASE, DATABASE_ADMINISTRATOR];
@@ -64,9 +67,21 @@ pub struct Identity {
     pub namespace: String,
     /// `metadata.uid`; the namespace where no API server hands uids out.
     pub id: String,
-    /// Id of the former tenant whose databases and keys it may take over.
+    /// Id of the former tenant whose databases and keys it may take over: asked for in its spec, and confirmed by the
+    /// platform team ([`ADOPT_ANNOTATION`]).
     pub adopt: Option<String>,
 }
+
+/// Annotation of a Namespace by which the platform team confirms that the tenant in it takes over what a former tenant of
+/// that namespace left. Its value is the former tenant's id. Who administers a namespace cannot write the Namespace.
+pub const ADOPT_ANNOTATION: &str = "novacrm.io/adopt-tenant-id";
+/// Annotation of the Secret of a database server: names of the namespaces whose tenants may use it, and patterns with `*`,
+/// separated by commas. Without it every tenant may.
+pub const SERVER_NAMESPACES_ANNOTATION: &str = "novacrm.io/allowed-namespaces";
+/// Label of a Secret that says which part of a tenant its values may be sent to another party by.
+pub const SEND_LABEL: &str = "novacrm.io/send-to";
+/// Value of [`SEND_LABEL`]: the token of a recogniser.
+pub const SEND_TO_RECOGNISER: &str = "recogniser";
 
 /// Where the engine listens for its peers.
 pub const ENGINE_PORT: u16 = 8443;

@@ -15,6 +15,8 @@ use crate::condition::Conditions;
 pub enum Progress {
     /// It serves.
     Available,
+    /// It serves, and the text says what somebody should know of it.
+    AvailableWith(String),
     /// It is on its way; the text says what it waits for.
     Progressing(String),
     /// It failed and is tried again; the text says why.
@@ -37,6 +39,14 @@ pub enum Authenticity {
     Foreign(String),
 }
 
+impl Progress {
+    /// Whether it serves.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        matches!(self, Self::Available | Self::AvailableWith(_))
+    }
+}
+
 /// What is known of a tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
@@ -48,6 +58,8 @@ pub struct Observation {
     pub migrated: Option<Migrated>,
     /// Where its last dump is, once that is whole.
     pub final_dump: Option<DumpReference>,
+    /// The host names that it holds.
+    pub hostnames: Vec<String>,
     /// Why the spec was refused; empty when it was not.
     pub problems: Vec<PolicyProblem>,
     /// Whether it is suspended, and nothing of it runs any more.
@@ -67,6 +79,7 @@ impl Observation {
             bundle: before.and_then(|before| before.bundle.clone()),
             migrated: before.and_then(|before| before.migrated.clone()),
             final_dump: before.and_then(|before| before.final_dump.clone()),
+            hostnames: before.map(|before| before.hostnames.clone()).unwrap_or_default(),
             problems: Vec::new(),
             suspended: false,
             rules: Authenticity::Unknown,
@@ -90,6 +103,7 @@ pub fn status(
     for (part, progress) in &observed.parts {
         match progress {
             Progress::Available => conditions.set(part, true, REASON_AVAILABLE, "It serves."),
+            Progress::AvailableWith(note) => conditions.set(part, true, REASON_AVAILABLE, note),
             Progress::Progressing(what) => {
                 conditions.set(part, false, REASON_PROGRESSING, what);
                 waiting.push(format!("{part}: {what}"));
@@ -138,6 +152,7 @@ pub fn status(
         bundle: observed.bundle.clone(),
         migrated: observed.migrated.clone(),
         final_dump: observed.final_dump.clone(),
+        hostnames: observed.hostnames.clone(),
         conditions: conditions.finish(),
     }
 }

@@ -7,6 +7,7 @@ use novacrm_engine_core::policy::{CheckedPolicy, check_tenant};
 use semver::Version;
 
 use crate::crm_tenant::dereference::Dereferenced;
+use crate::crm_tenant::limits::Limits;
 use crate::crm_tenant::{Identity, names};
 use crate::problem;
 
@@ -37,6 +38,7 @@ pub struct Validated {
     namespace: String,
     bundle: Bundles,
     version: String,
+    adopt: Option<String>,
 }
 
 impl Validated {
@@ -52,6 +54,7 @@ impl Validated {
             namespace: tenant.metadata.namespace.clone().unwrap_or_default(),
             bundle: Bundles { current: empty, previous: None },
             version: version.map_or_else(|| release.to_owned(), Clone::clone),
+            adopt: None,
         }
     }
 
@@ -79,7 +82,7 @@ impl Validated {
         Identity {
             namespace: self.namespace.clone(),
             id: self.tenant.metadata.uid.clone().unwrap_or_else(|| self.namespace.clone()),
-            adopt: self.tenant.spec.adopt_tenant_id.clone(),
+            adopt: self.adopt.clone(),
         }
     }
 
@@ -105,8 +108,9 @@ pub fn validate(
     tenant: &CrmTenant,
     dereferenced: &Dereferenced,
     policy_namespace: &str,
+    limits: &Limits,
 ) -> Result<Validated, Vec<PolicyProblem>> {
-    let mut problems = validate_alone(tenant, policy_namespace);
+    let mut problems = validate_alone(tenant, policy_namespace, limits);
     let namespace = tenant.metadata.namespace.clone().unwrap_or_default();
     if dereferenced.tenants_in_namespace > 1 {
         problems.push(problem(
@@ -122,6 +126,24 @@ pub fn validate(
             "Name a server that the operator was given; on one machine there is `default`.",
         ));
     }
+    if dereferenced.database_server && !dereferenced.database_server_allowed {
+        problems.push(problem(
+            "spec.database.managed.serverRef.name",
+            "this database server is not for the tenants of this namespace",
+            "Name another server, or have the platform team add the namespace to the annotation \
+             novacrm.io/allowed-namespaces of the server's Secret.",
+        ));
+    }
+    for host in &dereferenced.taken_hostnames {
+        let index = tenant.spec.hostnames.iter().position(|own| own == host).unwrap_or_default();
+        problems.push(problem(
+            &format!("spec.hostnames[{index}]"),
+            "another tenant is reached under this host name, or under one that overlaps with it",
+            "Use another host name; who had it first keeps it.",
+        ));
+    }
+    let asked = tenant.spec.adopt_tenant_id.as_ref();
+    let adopt = asked.filter(|id| dereferenced.confirmed_adoption.as_ref() == Some(id)).cloned();
     let version = tenant.spec.version.clone().unwrap_or_else(|| dereferenced.release.clone());
     problems.extend(check_version(tenant, &version, &dereferenced.release));
     let uses = tenant.spec.ai_use_cases.iter().map(RegisteredUse::from);
@@ -136,12 +158,12 @@ pub fn validate(
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(Validated { tenant: tenant.clone(), namespace, bundle, version })
+    Ok(Validated { tenant: tenant.clone(), namespace, bundle, version, adopt })
 }
 
-/// The part of [`validate`] that looks at nothing but the tenant itself.
+/// The part of [`validate`] that looks at nothing but the tenant itself, and at what the organisation allows.
 #[must_use]
-pub fn validate_alone(tenant: &CrmTenant, policy_namespace: &str) -> Vec<PolicyProblem> {
+pub fn validate_alone(tenant: &CrmTenant, policy_namespace: &str, limits: &Limits) -> Vec<PolicyProblem> {
     let mut problems = check_tenant(tenant).err().unwrap_or_default();
     match tenant.metadata.namespace.as_deref() {
         // The API server gives every tenant a namespace; a file need not name one.
@@ -159,6 +181,7 @@ pub fn validate_alone(tenant: &CrmTenant, policy_namespace: &str) -> Vec<PolicyP
     }
     problems.extend(check_names(&tenant.spec));
     problems.extend(check_autoscaling(&tenant.spec));
+    problems.extend(limits.check(&tenant.spec, tenant.metadata.namespace.as_deref().unwrap_or_default()));
     problems
 }
 
@@ -204,15 +227,6 @@ fn check_names(spec: &CrmTenantSpec) -> Vec<PolicyProblem> {
     }
     let key = spec.recogniser.as_ref().and_then(|recogniser| recogniser.key_secret_ref.as_ref());
     secrets.extend(key.map(|key| ("spec.recogniser.keySecretRef".to_owned(), key)));
-    if let Some(recogniser) = &spec.recogniser
-        && url::Url::parse(&recogniser.url).is_err()
-    {
-        problems.push(problem(
-            "spec.recogniser.url",
-            "this is not an address",
-            "Use one with its path, such as `http://presidio:3000/analyze`.",
-        ));
-    }
     for (path, reference) in secrets {
         problems.extend(check_secret_name(&format!("{path}.name"), &reference.name));
         if !is_secret_key(&reference.key) {

@@ -161,6 +161,18 @@ fn folders(
                 return Err(RewriteError::Unsupported { pod: pod.to_owned(), what });
             }
         };
+        let source = volume.and_then(|volume| volume.secret.as_ref());
+        let needed = source.filter(|source| source.optional != Some(true));
+        for item in needed.into_iter().flat_map(|source| source.items.iter().flatten()) {
+            let name = source.and_then(|source| source.secret_name.clone()).unwrap_or_default();
+            if site.secrets.get(&name).is_none_or(|secret| !secret.contains_key(&item.key)) {
+                return Err(RewriteError::Missing {
+                    pod: pod.to_owned(),
+                    variable: mount.mount_path.clone(),
+                    what: format!("key {} of Secret {name}", item.key),
+                });
+            }
+        }
         folders.push((mount.mount_path.clone(), folder));
     }
     folders.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));

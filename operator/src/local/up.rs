@@ -64,6 +64,8 @@ pub struct Options {
     pub postgres_bin: Option<PathBuf>,
     /// Namespace of the organisation's policies.
     pub policy_namespace: String,
+    /// What tenants are built with, and may ask for.
+    pub settings: Settings,
 }
 
 /// Why `up` could not start or go on.
@@ -222,7 +224,7 @@ pub async fn up(options: &Options, stop: CancellationToken, say: Say<'_>) -> Res
     let sources = manifests::read(&options.manifests)?;
     let memory: Memory = data.load(MEMORY)?.unwrap_or_default();
     let before: StatusList = data.load(STATUS)?.unwrap_or_default();
-    let settings = Settings { signing: Some(data.signing_keys()?), ..Settings::default() };
+    let settings = Settings { signing: Some(data.signing_keys()?), ..options.settings.clone() };
 
     say("PostgreSQL starts (the first time it is downloaded) …");
     let began = Instant::now();
@@ -374,7 +376,12 @@ impl Up<'_> {
     /// Judges the manifests. What is accepted is remembered before anything acts on it, so that no sequence
     /// number is ever used twice.
     fn look(&mut self, sources: Sources) -> Result<(), UpError> {
-        let world = world::look(&self.world.memory, &sources.parse(), &self.options.policy_namespace);
+        let world = world::look(
+            &self.world.memory,
+            &sources.parse(),
+            &self.options.policy_namespace,
+            &self.settings.limits,
+        );
         if world.memory != self.world.memory || self.sources.is_none() {
             self.data.save(MEMORY, &world.memory)?;
         }
@@ -533,7 +540,7 @@ impl Up<'_> {
         secrets: &mut crm_tenant::generate::Secrets,
     ) -> Result<(), UpError> {
         let Some(days) = tenant.spec().database.rotate_after_days() else { return Ok(()) };
-        let database::Prepared { plan, secret, step: _ } = database::prepare(
+        let database::Prepared { mut plan, secret, step: _ } = database::prepare(
             tenant.identity(),
             &self.server,
             secrets.get(names::DATABASE),
@@ -542,6 +549,7 @@ impl Up<'_> {
             OffsetDateTime::now_utc(),
             &mut rand::rng(),
         );
+        plan.limits = self.settings.connections_of(tenant.spec());
         database::provision(&self.database, &plan).await?;
         if secrets.get(names::DATABASE) != Some(&secret) {
             self.data.write_secret(tenant.namespace(), names::DATABASE, &secret)?;
@@ -727,6 +735,7 @@ impl Up<'_> {
                 bundle,
                 migrated: None,
                 final_dump: None,
+                hostnames: Vec::new(),
                 problems: view.problems.clone(),
                 // On one machine, only the user who runs `up` can write the rules.
                 rules: crm_tenant::status::Authenticity::Unknown,

@@ -69,6 +69,8 @@ async fn a_tenant_survives_what_is_done_to_it() {
     site.tenant_says(TENANT, "ForeignData").await;
     again["spec"]["adoptTenantId"] = json!(id);
     site.apply(&again);
+    // The platform team confirms it.
+    site.kubectl.ok(&["annotate", "namespace", TENANT, &format!("novacrm.io/adopt-tenant-id={id}")]);
     site.tenant_is_ready(TENANT);
     let api = site.log_in(TENANT).await;
     assert_eq!(api.get("/contacts?limit=200").await.unwrap().1["data"], before["data"]);

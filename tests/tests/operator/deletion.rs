@@ -11,7 +11,7 @@ use novacrm_crds::conditions::{CONFIRM_DELETION_ANNOTATION, FINALIZER};
 use novacrm_crds::crm_tenant::DeletionPolicy;
 use novacrm_operator::cluster::MANAGED;
 use novacrm_operator::crm_tenant::database::Databases;
-use novacrm_operator::crm_tenant::names;
+use novacrm_operator::crm_tenant::{ADOPT_ANNOTATION, names};
 use novacrm_tests::cluster::{ControlPlane, PATIENCE, eventually};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -236,6 +236,21 @@ async fn whoever_changes_their_mind_keeps_everything_and_may_take_it_over() {
     // Named by its id, it is taken over with everything in it.
     tenant.spec.adopt_tenant_id = Some(former.clone());
     stage.apply(&tenant).await;
+    // The tenant's word alone opens nothing, nor does another id on the Namespace.
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    for confirmed in [None, Some(uuid())] {
+        let patch = json!({ "metadata": { "annotations": { ADOPT_ANNOTATION: confirmed } } });
+        namespaces.patch(&namespace, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        let generation = tenants.get("acme").await.unwrap().metadata.generation;
+        stage
+            .tenant(&namespace, |status| {
+                of(&status.conditions, "Ready") == foreign && Some(status.observed_generation) == generation
+            })
+            .await;
+        assert_eq!(stage.secret(&namespace, names::ENGINE_KEYS).await, keys);
+    }
+    let patch = json!({ "metadata": { "annotations": { ADOPT_ANNOTATION: former } } });
+    namespaces.patch(&namespace, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     stage.tenant_is_ready(&namespace).await;
     let mine = tenants.get("acme").await.unwrap().uid().unwrap();
     let now = stage.secret(&namespace, names::ENGINE_KEYS).await;
