@@ -348,6 +348,18 @@ fn a_namespace_holds_one_tenant() {
     assert!(both.tenants["acme/acme"].active.is_none() || bundle_of(&both).0 == 1);
 }
 
+/// Limits of an organisation that lets recognisers be at some hosts beside those that it does by default.
+fn limits() -> Limits {
+    let hosts = ["nlp.example", "*.nlp.svc", "*.{namespace}.svc", "10.1.2.3"];
+    Limits {
+        destinations: Destinations {
+            hosts: hosts.map(|host| HostPattern::new(host).unwrap()).into(),
+            ..Destinations::default()
+        },
+        ..Limits::default()
+    }
+}
+
 /// The tenant of `tenant.yaml` with other lines in place of some, and what was migrated before.
 fn judged(
     changes: &[(&str, &str)],
@@ -372,16 +384,7 @@ fn judged(
         taken_hostnames: Vec::new(),
         confirmed_adoption: None,
     };
-    let limits = Limits {
-        destinations: Destinations {
-            hosts: ["nlp.example", "*.nlp.svc", "*.{namespace}.svc", "10.1.2.3"]
-                .map(|host| HostPattern::new(host).unwrap())
-                .into(),
-            ..Destinations::default()
-        },
-        ..Limits::default()
-    };
-    validate(&tenant, &dereferenced, "novacrm-policies", &limits)
+    validate(&tenant, &dereferenced, "novacrm-policies", &limits())
 }
 
 fn tenant_with(changes: &[(&str, &str)]) -> Validated {
@@ -607,7 +610,8 @@ fn a_recogniser_is_told_to_the_engine_alone_and_its_key_is_a_file() {
     let engine = |recogniser: &str| {
         let recogniser = format!("  locale: fr\n  recogniser: {recogniser}");
         let tenant = tenant_with(&[("  locale: fr", &recogniser)]);
-        let resources = build_all(&tenant, &Settings::default(), &Surroundings::default());
+        let settings = Settings { limits: limits(), ..Settings::default() };
+        let resources = build_all(&tenant, &settings, &Surroundings::default());
         let deployment = |name: &str| {
             let found = resources.deployments.iter().find(|one| one.metadata.name.as_deref() == Some(name));
             serde_json::to_value(found.unwrap()).unwrap()["spec"]["template"]["spec"].clone()

@@ -2,6 +2,7 @@
 //! else stopped when nobody answers.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod limits;
 mod rotation;
 mod server;
 mod verdicts;

@@ -540,6 +540,15 @@ fn the_operator_is_told_what_its_flags_ask_for() {
             "NOVACRM_POLICY_NAMESPACE",
             "NOVACRM_WATCH_NAMESPACES",
             "NOVACRM_IMAGE_VERSION",
+            "NOVACRM_RECOGNISER_HOSTS",
+            "NOVACRM_HOSTNAMES",
+            "NOVACRM_MAX_REPLICAS",
+            "NOVACRM_MAX_INSTANCES",
+            "NOVACRM_MAX_CPU",
+            "NOVACRM_MAX_MEMORY",
+            "NOVACRM_MAX_STORAGE",
+            "NOVACRM_DATABASE_CONNECTIONS",
+            "NOVACRM_MIGRATOR_CONNECTIONS",
             "NOVACRM_LEASE",
             "NOVACRM_ADMIN_ADDRESS",
             "NOVACRM_WEBHOOK_ADDRESS",
@@ -554,6 +563,33 @@ fn the_operator_is_told_what_its_flags_ask_for() {
         (&["--set", "imageRegistry=r/n"], "NOVACRM_IMAGE_REPOSITORY", "r/n"),
         (&[], "NOVACRM_IMAGE_VERSION", env!("CARGO_PKG_VERSION")),
         (&["--set", "tenants.imageVersion=9.9.9"], "NOVACRM_IMAGE_VERSION", "9.9.9"),
+        (&[], "NOVACRM_RECOGNISER_HOSTS", "*.{namespace}.svc"),
+        (
+            &["--set-json", r#"tenants.limits.recogniserHosts=["*.nlp.svc","api.example.org"]"#],
+            "NOVACRM_RECOGNISER_HOSTS",
+            "*.nlp.svc,api.example.org",
+        ),
+        (&["--set", "tenants.limits.images={r/a,r/b}"], "NOVACRM_IMAGES", "r/a,r/b"),
+        (
+            &["--set-json", r#"tenants.limits.hostnames=["*.{namespace}.example.org"]"#],
+            "NOVACRM_HOSTNAMES",
+            "*.{namespace}.example.org",
+        ),
+        (&["--set", "tenants.limits.maxReplicas=3"], "NOVACRM_MAX_REPLICAS", "3"),
+        (&["--set", "tenants.limits.maxInstances=1"], "NOVACRM_MAX_INSTANCES", "1"),
+        (&["--set", "tenants.limits.maxCpu=500m"], "NOVACRM_MAX_CPU", "500m"),
+        (&["--set", "tenants.limits.maxMemory=2Gi"], "NOVACRM_MAX_MEMORY", "2Gi"),
+        (&["--set", "tenants.limits.maxStorage=5Gi"], "NOVACRM_MAX_STORAGE", "5Gi"),
+        (&["--set", "tenants.databaseConnections.application=64"], "NOVACRM_DATABASE_CONNECTIONS", "64"),
+        (&["--set", "tenants.databaseConnections.migrator=6"], "NOVACRM_MIGRATOR_CONNECTIONS", "6"),
+        (
+            &[
+                "--set-json",
+                r#"tenants.imageDigests={"novacrm-engine:1.2.0":"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}"#,
+            ],
+            "NOVACRM_IMAGE_DIGESTS",
+            "novacrm-engine:1.2.0=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ),
         (&["--set", "fullnameOverride=crm"], "NOVACRM_LEASE", "crm"),
         (&["--set", "fullnameOverride=crm"], "NOVACRM_WEBHOOK_SERVICE", "crm-webhook"),
         (&["--set", "fullnameOverride=crm"], "NOVACRM_WEBHOOK_CONFIGURATION", "crm"),
@@ -587,6 +623,24 @@ fn what_is_switched_off_is_not_rendered() {
 }
 
 #[test]
+fn people_get_rights_on_our_kinds_only_where_that_is_asked_for() {
+    let aggregated = |arguments: &[&str]| {
+        let objects = helm().objects(OPERATOR, arguments);
+        let labels = objects.iter().map(|object| object["metadata"]["labels"].to_string());
+        labels.filter(|labels| labels.contains("aggregate-to")).count()
+    };
+    assert_eq!(aggregated(&[]), 0);
+    assert!(aggregated(&["--set", "rbac.aggregate=true"]) > 0);
+}
+
+#[test]
+fn no_pod_that_is_not_restricted_is_admitted_beside_the_organisations_policies() {
+    let objects = helm().objects(OPERATOR, &[]);
+    let namespace = objects.iter().find(|object| object["kind"] == "Namespace").unwrap();
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+}
+
+#[test]
 fn bad_values_are_refused_and_the_refusal_names_the_field() {
     let helm = helm();
     for (argument, field) in [
@@ -612,6 +666,14 @@ fn bad_values_are_refused_and_the_refusal_names_the_field() {
         ("global.imageRegistry=a b", "imageRegistry"),
         ("imagePullSecrets={a}", "imagePullSecrets"),
         ("tenants.version=1", "version"),
+        ("tenants.limits.recogniserHosts={https://x}", "recogniserHosts"),
+        ("tenants.limits.hostnames={}", "hostnames"),
+        ("tenants.limits.images={-x}", "images"),
+        ("tenants.limits.maxReplicas=0", "maxReplicas"),
+        ("tenants.limits.maxInstances=10", "maxInstances"),
+        ("tenants.limits.maxMemory=lots", "maxMemory"),
+        ("tenants.databaseConnections.migrator=1", "migrator"),
+        ("tenants.imageDigests.engine=sha256:0", "engine"),
         ("fullnameOverride=Nova_CRM", "fullnameOverride"),
         ("watchNamespaces=team-a", "watchNamespaces"),
         ("watchNamespaces={Team}", "watchNamespaces"),

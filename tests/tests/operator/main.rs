@@ -18,6 +18,7 @@ mod kills;
 mod kubectl;
 mod leader;
 mod lifecycle;
+mod limits;
 mod logins;
 mod protection;
 mod scale;
