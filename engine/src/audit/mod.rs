@@ -3,6 +3,7 @@
 //! - [`append`]: many requests, one writer, one transaction for all that wait (group commit).
 //! - [`sequence`]: one engine of the tenant's gives each record its place and signs checkpoints.
 //! - [`read`]: the log as events, as files, and verified.
+//! - [`erase`]: what ties records to a person, gone.
 //! - [`reply`]: answers that a caller may ask for again, encrypted.
 //!
 //! Order without gaps: an appender takes a shared advisory lock before its records get their number and keeps it
@@ -11,6 +12,7 @@
 //! any long transaction of another database on the same server would hold them up.
 
 pub mod append;
+pub mod erase;
 pub mod read;
 pub mod reply;
 pub mod sequence;
@@ -80,8 +82,12 @@ impl From<sqlx::Error> for AuditError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::PoolTimedOut => Self::TimedOut,
-            // 42P01 is `undefined_table`.
-            sqlx::Error::Database(database) if database.code().as_deref() == Some("42P01") => Self::Schema,
+            // `undefined_table`, `undefined_function`.
+            sqlx::Error::Database(database)
+                if matches!(database.code().as_deref(), Some("42P01" | "42883")) =>
+            {
+                Self::Schema
+            }
             _ => Self::Database(error),
         }
     }

@@ -5,6 +5,7 @@
 mod analyze;
 mod bundle;
 mod convert;
+mod erase;
 mod events;
 mod external;
 mod inspections;
@@ -99,6 +100,7 @@ pub fn router(engine: Arc<Engine>, pipeline: Pipeline) -> Router {
         .routes(routes!(bundle::bundle))
         .routes(routes!(bundle::policies))
         .routes(routes!(events::events))
+        .routes(routes!(erase::erase))
         .with_state(engine)
         .split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);

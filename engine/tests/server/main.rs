@@ -5,6 +5,8 @@ mod bundles;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod http;

@@ -17,6 +17,12 @@ pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 /// Most tokens that keep a format that a request may name.
 pub const MAX_LISTED_TOKENS: usize = 256;
 
+/// Most people that a request to `POST /v1/subjects/erase` may name.
+pub const MAX_ERASED_SUBJECTS: usize = 100;
+
+/// Longest reference to a person, in bytes.
+pub const MAX_SUBJECT_BYTES: usize = 256;
+
 /// Longest line of a request to `POST /v1/stream`, in bytes.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
@@ -744,4 +750,27 @@ pub struct Event {
     pub sequence: u64,
     /// The record, as it was hashed.
     pub record: serde_json::Value,
+}
+
+/// `POST /v1/subjects/erase`: erase what ties audit records to people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EraseSubjectsRequest {
+    /// The people, as requests named them in `subject`: 1 to 100 references.
+    pub subjects: Vec<String>,
+    /// Where to go on: `next` of the answer before; absent for the first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// The answer to an [`EraseSubjectsRequest`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EraseSubjectsResponse {
+    /// Records that this request cut loose from the people.
+    pub erased: u64,
+    /// Where to go on; absent when every record was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
