@@ -15,7 +15,8 @@ use url::Url;
 use crate::db::{Database, archive, migrate};
 use crate::http::documentation;
 use crate::server::{self, Config};
-use crate::services::{Clock, SystemClock, setup};
+use crate::services::ports::{Erased, Erasure as _, Replies as _};
+use crate::services::{Clock, SystemClock, erasure, setup};
 
 /// The CRM API of a NovaCRM tenant.
 #[derive(Debug, Parser)]
@@ -54,6 +55,12 @@ record.\n\nReads NOVACRM_MIGRATION_DATABASE_URL: the database, as its owner."
         #[arg(long)]
         replace: bool,
     },
+    /// Erase what was deleted long enough ago, and remove old assessments and expired replies, now.
+    #[command(
+        after_help = "A running server does the same by itself. The engine's audit log forgets the people who were erased \
+as soon as a server runs.\n\nReads NOVACRM_DATABASE_URL."
+    )]
+    Purge(Retention),
     /// Write the OpenAPI document to standard output.
     Openapi,
     /// Write completions for a shell to standard output.
@@ -89,6 +96,30 @@ struct Serve {
     /// Folder with the exported front end; none is served when absent.
     #[arg(long, env = "NOVACRM_STATIC_DIR")]
     static_dir: Option<PathBuf>,
+    #[command(flatten)]
+    retention: Retention,
+}
+
+/// What is kept for how long.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Retention {
+    /// Days after which a deleted record is erased for good; 0 erases it with the next run, within a minute.
+    #[arg(long, value_name = "DAYS", env = "NOVACRM_ERASURE_AFTER_DAYS", default_value_t = erasure::ERASURE_AFTER_DAYS,
+          value_parser = clap::value_parser!(u16).range(..=3650))]
+    erasure_after_days: u16,
+    /// Days for which assessments are kept.
+    #[arg(long, value_name = "DAYS", env = "NOVACRM_ASSESSMENT_RETENTION_DAYS",
+          default_value_t = erasure::ASSESSMENT_RETENTION_DAYS, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    assessment_retention_days: u16,
+}
+
+impl Retention {
+    fn rules(self) -> erasure::Rules {
+        erasure::Rules {
+            deleted: time::Duration::days(self.erasure_after_days.into()),
+            assessments: time::Duration::days(self.assessment_retention_days.into()),
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,6 +155,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(migrate) => block_on(migrating(migrate)),
         Command::Dump { to } => block_on(dumping(to)),
         Command::Restore { from, replace } => block_on(restoring(from, replace)),
+        Command::Purge(retention) => block_on(purging(retention.rules())),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };
@@ -164,6 +196,7 @@ async fn serving(serve: Serve) -> Result<(), Failure> {
         tls_dir: serve.tls_dir,
         keys_dir: serve.keys_dir,
         static_dir: serve.static_dir,
+        retention: serve.retention.rules(),
     };
     server::run(config).await.map_err(|error| error.to_string())
 }
@@ -203,6 +236,26 @@ async fn restoring(from: PathBuf, replace: bool) -> Result<(), Failure> {
     let url = secret("NOVACRM_MIGRATION_DATABASE_URL")?;
     let manifest = archive::restore(&url, &from, replace).await.map_err(|error| chain(&error))?;
     say(&format!("{} records of {} tables restored.", manifest.rows(), manifest.tables.len()))
+}
+
+async fn purging(rules: erasure::Rules) -> Result<(), Failure> {
+    let database = Database::connect(&secret("NOVACRM_DATABASE_URL")?).map_err(|error| error.to_string())?;
+    let now = SystemClock.now();
+    let mut all = Erased::default();
+    loop {
+        let erased = erasure::run(&database, now, rules).await.map_err(|error| error.to_string())?;
+        if erased == Erased::default() {
+            break;
+        }
+        all += erased;
+    }
+    let expired = database.purge(now).await.map_err(|error| error.to_string())?;
+    let waiting = database.subjects_waiting().await.map_err(|error| error.to_string())?;
+    say(&format!(
+        "Erased: {} contacts, {} organisations, {} interactions. Removed: {} assessments, {expired} expired replies and \
+         sessions. The engine has yet to forget {waiting} people.",
+        all.contacts, all.organisations, all.interactions, all.assessments,
+    ))
 }
 
 fn say(line: &str) -> Result<(), Failure> {

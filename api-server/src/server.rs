@@ -24,10 +24,12 @@ use crate::services::passwords::Passwords;
 use crate::services::policies::PolicyCache;
 use crate::services::ports::{ComplianceEngine, StoreError};
 use crate::services::tokens::Tokens;
-use crate::services::{Clock, ServiceError, Services, SystemClock, auth};
+use crate::services::{Clock, ServiceError, Services, SystemClock, auth, erasure};
 
 /// How often the database is looked at for `/readyz`.
 const PROBE: Duration = Duration::from_secs(2);
+/// How often it is looked for records to erase, and for people whom the engine has yet to forget.
+const ERASURE: Duration = Duration::from_secs(60);
 /// How often what expired is removed.
 const PURGE: Duration = Duration::from_secs(600);
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub keys_dir: PathBuf,
     /// The exported front end.
     pub static_dir: Option<PathBuf>,
+    /// What is kept for how long.
+    pub retention: erasure::Rules,
 }
 
 /// Why the server could not start or go on.
@@ -107,7 +111,9 @@ pub fn services(
         contacts: Arc::clone(&database) as _,
         interactions: Arc::clone(&database) as _,
         assessments: Arc::clone(&database) as _,
-        replies: database,
+        replies: Arc::clone(&database) as _,
+        erasure: database,
+        erased: tokio::sync::Notify::new(),
         engine,
         policies: PolicyCache::default(),
         clock,
@@ -150,6 +156,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let readiness = Readiness::new(&["database"]);
     tokio::spawn(probe(database.clone(), readiness.clone(), shutdown.clone()));
     tokio::spawn(purge(Arc::clone(&services), database, shutdown.clone()));
+    tokio::spawn(erase(Arc::clone(&services), config.retention, shutdown.clone()));
 
     let (listener, admin_listener) = (serve::bind(config.listen)?, serve::bind(config.admin_listen)?);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, tenant = config.tenant, "serving");
@@ -187,6 +194,26 @@ async fn purge(services: Arc<Services>, database: Database, shutdown: Cancellati
         match services.replies.purge(services.clock.now()).await {
             Ok(removed) => tracing::debug!(removed, "what expired was removed"),
             Err(error) => tracing::warn!(%error, "what expired could not be removed"),
+        }
+    }
+}
+
+/// Erases what is due, and tells the engine whom to forget: every [`ERASURE`], and at once after an erasure on demand.
+async fn erase(services: Arc<Services>, rules: erasure::Rules, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(ERASURE);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                if let Err(error) = erasure::run(services.erasure.as_ref(), services.clock.now(), rules).await {
+                    tracing::warn!(%error, "records could not be erased; it will be tried again");
+                }
+            }
+            () = services.erased.notified() => {}
+            () = shutdown.cancelled() => return,
+        }
+        if let Err(error) = erasure::forget(&services).await {
+            tracing::warn!(%error, "the engine could not be told whom to forget; it will be tried again");
         }
     }
 }

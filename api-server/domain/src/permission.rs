@@ -39,6 +39,11 @@ closed_set! {
         Update = "update",
         /// Delete or restore it.
         Delete = "delete",
+        /// Give it to another owner. What a verb reaches may depend on the owner, so changing a record's fields does not
+        /// include this.
+        Assign = "assign",
+        /// Erase it for good, with what belongs to it (GDPR, article 17).
+        Erase = "erase",
     }
 }
 
@@ -74,29 +79,38 @@ const MATRIX: &[Grant] = {
     use Resource::{Assessment, Contact, Interaction, Organisation, Policy, User};
     use Role::{Compliance, Direction, Ops, Sales};
     use Scope::{All, Own};
-    use Verb::{Create, Delete, Read, Update};
+    use Verb::{Assign, Create, Delete, Erase, Read, Update};
     &[
         // Team becomes all: create, read and update.
-        (Sales, Organisation, &[(Create, All), (Read, All), (Update, All), (Delete, Own)]),
-        (Sales, Contact, &[(Create, All), (Read, All), (Update, All), (Delete, Own)]),
+        (Sales, Organisation, &[(Create, All), (Read, All), (Update, All), (Delete, Own), (Assign, Own)]),
+        (Sales, Contact, &[(Create, All), (Read, All), (Update, All), (Delete, Own), (Assign, Own)]),
         // Team becomes all: read.
         (Sales, Interaction, &[(Create, Own), (Read, All), (Update, Own), (Delete, Own)]),
         (Sales, Assessment, &[(Create, Own), (Read, Own)]),
         (Sales, Policy, &[(Read, All)]),
-        (Ops, Organisation, &[(Create, All), (Read, All), (Update, All), (Delete, All)]),
-        (Ops, Contact, &[(Create, All), (Read, All), (Update, All), (Delete, All)]),
-        (Ops, Interaction, &[(Create, All), (Read, All), (Update, All)]),
+        (Ops, Organisation, &[(Create, All), (Read, All), (Update, All), (Delete, All), (Assign, All)]),
+        (Ops, Contact, &[(Create, All), (Read, All), (Update, All), (Delete, All), (Assign, All)]),
+        (Ops, Interaction, &[(Create, All), (Read, All), (Update, All), (Assign, All)]),
         (Ops, Assessment, &[(Create, Own), (Read, All)]),
         (Ops, Policy, &[(Read, All)]),
-        (Compliance, Organisation, &[(Read, All)]),
-        (Compliance, Contact, &[(Read, All)]),
-        (Compliance, Interaction, &[(Read, All)]),
+        // Answers what people ask of their data; changes nothing else.
+        (Compliance, Organisation, &[(Read, All), (Erase, All)]),
+        (Compliance, Contact, &[(Read, All), (Erase, All)]),
+        (Compliance, Interaction, &[(Read, All), (Erase, All)]),
         (Compliance, Assessment, &[(Create, Own), (Read, All)]),
         (Compliance, Policy, &[(Read, All)]),
         (Compliance, User, &[(Read, All)]),
-        (Direction, Organisation, &[(Create, All), (Read, All), (Update, All), (Delete, All)]),
-        (Direction, Contact, &[(Create, All), (Read, All), (Update, All), (Delete, All)]),
-        (Direction, Interaction, &[(Create, All), (Read, All), (Update, All)]),
+        (
+            Direction,
+            Organisation,
+            &[(Create, All), (Read, All), (Update, All), (Delete, All), (Assign, All), (Erase, All)],
+        ),
+        (
+            Direction,
+            Contact,
+            &[(Create, All), (Read, All), (Update, All), (Delete, All), (Assign, All), (Erase, All)],
+        ),
+        (Direction, Interaction, &[(Create, All), (Read, All), (Update, All), (Assign, All), (Erase, All)]),
         (Direction, Assessment, &[(Create, Own), (Read, All)]),
         (Direction, Policy, &[(Read, All)]),
         (Direction, User, &[(Create, All), (Read, All), (Update, All)]),
@@ -174,7 +188,7 @@ mod tests {
     fn whoever_changes_a_record_also_reads_it_at_least_as_far() {
         for role in Role::ALL {
             for resource in Resource::ALL {
-                for verb in [Verb::Update, Verb::Delete] {
+                for verb in [Verb::Update, Verb::Delete, Verb::Assign, Verb::Erase] {
                     if let Some(scope) = may(*role, *resource, verb) {
                         assert!(may(*role, *resource, Verb::Read) >= Some(scope), "{role:?} {resource:?}");
                     }
@@ -184,11 +198,27 @@ mod tests {
     }
 
     #[test]
-    fn compliance_reads_everything_and_changes_no_customer_record() {
+    fn compliance_reads_and_may_erase_everything_and_changes_no_customer_record() {
         for resource in [Resource::Organisation, Resource::Contact, Resource::Interaction] {
             assert_eq!(may(Role::Compliance, resource, Verb::Read), Some(Scope::All));
-            for verb in [Verb::Create, Verb::Update, Verb::Delete] {
+            for verb in [Verb::Create, Verb::Update, Verb::Delete, Verb::Assign] {
                 assert_eq!(may(Role::Compliance, resource, verb), None);
+            }
+            assert_eq!(may(Role::Compliance, resource, Verb::Erase), Some(Scope::All));
+        }
+    }
+
+    #[test]
+    fn nobody_takes_over_a_record_that_is_out_of_reach_of_one_of_their_verbs() {
+        // Otherwise whoever may assign more than they may delete (or assign, or update) would reach it in two steps.
+        for role in Role::ALL {
+            for resource in Resource::ALL {
+                let Some(assign) = may(*role, *resource, Verb::Assign) else { continue };
+                for verb in Verb::ALL {
+                    if let Some(scope) = may(*role, *resource, *verb) {
+                        assert!(assign <= scope, "{role:?} {resource:?} {verb:?}");
+                    }
+                }
             }
         }
     }
@@ -196,8 +226,8 @@ mod tests {
     #[test]
     fn nobody_changes_policies_here() {
         for role in Role::ALL {
-            for verb in [Verb::Create, Verb::Update, Verb::Delete] {
-                assert_eq!(may(*role, Resource::Policy, verb), None);
+            for verb in Verb::ALL.iter().filter(|verb| **verb != Verb::Read) {
+                assert_eq!(may(*role, Resource::Policy, *verb), None);
             }
         }
     }

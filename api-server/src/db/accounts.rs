@@ -63,7 +63,7 @@ fn user(row: Option<Row>) -> Result<Option<User>, StoreError> {
 
 fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, UserFilter>) {
     builder.push(" WHERE true");
-    if let Some(id) = query.visible.owner() {
+    if let Some(id) = query.visible.records.owner() {
         builder.push(" AND id = ").push_bind(id);
     }
     if let Some(role) = query.filter.role {

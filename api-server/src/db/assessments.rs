@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{Database, commit, store_error};
 use crate::services::assessments::Assessment;
+use crate::services::list::Sight;
 use crate::services::once::Once;
 use crate::services::ports::{Assessments, StoreError};
 
@@ -34,15 +35,19 @@ impl From<Row> for Assessment {
 
 #[async_trait]
 impl Assessments for Database {
-    async fn find(&self, id: Uuid, visible: Visibility) -> Result<Option<Assessment>, StoreError> {
+    async fn find(&self, id: Uuid, visible: Sight) -> Result<Option<Assessment>, StoreError> {
         let found = self
             .read(|| {
                 sqlx::query_as!(
                     Row,
                     r#"SELECT id, contact_id, owner_id, created_at, verdict AS "verdict: Json<AnalyzeResponse>"
-                     FROM assessments WHERE id = $1 AND ($2::uuid IS NULL OR owner_id = $2)"#,
+                     FROM assessments WHERE id = $1 AND ($2::uuid IS NULL OR owner_id = $2)
+                         AND (contact_id IS NULL OR EXISTS (SELECT FROM contacts c
+                             WHERE c.id = assessments.contact_id AND c.deleted_at IS NULL
+                                 AND ($3::uuid IS NULL OR c.owner_id = $3)))"#,
                     id,
-                    visible.owner(),
+                    visible.records.owner(),
+                    visible.contacts.owner(),
                 )
                 .fetch_optional(&self.readers)
             })
@@ -67,10 +72,11 @@ impl Assessments for Database {
         .await
         .map_err(failed)?;
         sqlx::query!(
-            "UPDATE idempotency SET reply = $2, expires_at = $3 WHERE id = $1 AND reply IS NULL",
+            "UPDATE idempotency SET reply = $2, expires_at = $3, subjects = $4 WHERE id = $1 AND reply IS NULL",
             once.id.as_slice(),
             once.reply,
             once.expires_at,
+            &once.subjects,
         )
         .execute(&mut *transaction)
         .await

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use novacrm_api_domain::contact::{Contact, ContactDetails};
-use novacrm_api_domain::permission::Visibility;
 use novacrm_api_domain::text::{EmailAddress, Line, Phone, fold};
 use novacrm_api_domain::user::Locale;
 use sqlx::{FromRow, Postgres, QueryBuilder};
@@ -11,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Database, List, begin_once, commit, meta, not_updated, pattern};
 use crate::services::contacts::{ContactFilter, sort_name};
-use crate::services::list::{ListQuery, Page, SortField};
+use crate::services::list::{ListQuery, Page, Sight, SortField};
 use crate::services::once::Once;
 use crate::services::ports::{Life, Records, StoreError, Written};
 
@@ -64,7 +63,7 @@ fn search_name(details: &ContactDetails) -> String {
 fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, ContactFilter>) {
     builder.push(" WHERE c.deleted_at IS NULL");
     let filter = query.filter;
-    if let Some(owner) = query.visible.owner() {
+    if let Some(owner) = query.visible.records.owner() {
         builder.push(" AND c.owner_id = ").push_bind(owner);
     }
     if let Some(owner) = filter.owner_id {
@@ -91,7 +90,7 @@ fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, ContactF
 
 #[async_trait]
 impl Records<Contact> for Database {
-    async fn find(&self, id: Uuid, visible: Visibility, life: Life) -> Result<Option<Contact>, StoreError> {
+    async fn find(&self, id: Uuid, visible: Sight, life: Life) -> Result<Option<Contact>, StoreError> {
         let found = self
             .read(|| {
                 sqlx::query_as!(
@@ -102,7 +101,7 @@ impl Records<Contact> for Database {
                      FROM contacts c LEFT JOIN organisations o ON o.id = c.organisation_id
                      WHERE c.id = $1 AND ($2::uuid IS NULL OR c.owner_id = $2) AND ($3 OR c.deleted_at IS NULL)"#,
                     id,
-                    visible.owner(),
+                    visible.records.owner(),
                     life == Life::Any,
                 )
                 .fetch_optional(&self.readers)

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use novacrm_api_domain::interaction::{Direction, Interaction, InteractionDetails, Kind};
-use novacrm_api_domain::permission::Visibility;
 use novacrm_api_domain::text::{Line, Prose, fold};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use time::OffsetDateTime;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Database, List, begin_once, commit, meta, not_updated, pattern, store_error};
 use crate::services::interactions::InteractionFilter;
-use crate::services::list::{ListQuery, Page, SortField};
+use crate::services::list::{ListQuery, Page, Sight, SortField};
 use crate::services::once::Once;
 use crate::services::ports::{Life, Records, StoreError, Written};
 
@@ -52,9 +51,17 @@ impl TryFrom<Row> for Interaction {
 }
 
 fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, InteractionFilter>) {
-    builder.push(" WHERE deleted_at IS NULL");
+    // The contact decides too: what belongs to one that is deleted, or that the caller may not read, is not there.
+    builder.push(
+        " WHERE deleted_at IS NULL AND EXISTS (SELECT FROM contacts c WHERE c.id = interactions.contact_id \
+         AND c.deleted_at IS NULL",
+    );
+    if let Some(owner) = query.visible.contacts.owner() {
+        builder.push(" AND c.owner_id = ").push_bind(owner);
+    }
+    builder.push(")");
     let filter = query.filter;
-    if let Some(owner) = query.visible.owner() {
+    if let Some(owner) = query.visible.records.owner() {
         builder.push(" AND owner_id = ").push_bind(owner);
     }
     if let Some(owner) = filter.owner_id {
@@ -79,12 +86,7 @@ fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, Interact
 
 #[async_trait]
 impl Records<Interaction> for Database {
-    async fn find(
-        &self,
-        id: Uuid,
-        visible: Visibility,
-        life: Life,
-    ) -> Result<Option<Interaction>, StoreError> {
+    async fn find(&self, id: Uuid, visible: Sight, life: Life) -> Result<Option<Interaction>, StoreError> {
         let found = self
             .read(|| {
                 sqlx::query_as!(
@@ -92,10 +94,13 @@ impl Records<Interaction> for Database {
                     "SELECT id, contact_id, kind, direction, occurred_at, subject, body, owner_id, version,
                          created_at, created_by, updated_at, updated_by, deleted_at
                      FROM interactions
-                     WHERE id = $1 AND ($2::uuid IS NULL OR owner_id = $2) AND ($3 OR deleted_at IS NULL)",
+                     WHERE id = $1 AND ($2::uuid IS NULL OR owner_id = $2) AND ($3 OR deleted_at IS NULL)
+                         AND EXISTS (SELECT FROM contacts c WHERE c.id = interactions.contact_id
+                             AND c.deleted_at IS NULL AND ($4::uuid IS NULL OR c.owner_id = $4))",
                     id,
-                    visible.owner(),
+                    visible.records.owner(),
                     life == Life::Any,
+                    visible.contacts.owner(),
                 )
                 .fetch_optional(&self.readers)
             })

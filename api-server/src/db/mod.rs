@@ -21,6 +21,7 @@ pub mod accounts;
 pub mod archive;
 pub mod assessments;
 pub mod contacts;
+pub mod erasure;
 pub mod interactions;
 pub mod migrate;
 pub mod organisations;
@@ -190,6 +191,7 @@ const CONSTRAINTS: &[(&str, &str)] = &[
     ("interactions_owner_id_fkey", "owner_id"),
     ("contacts_organisation_id_fkey", "organisation_id"),
     ("interactions_contact_id_fkey", "contact_id"),
+    ("assessments_contact_id_fkey", "contact_id"),
 ];
 
 /// What a failure means. Messages of the database may quote values, so none is kept.
@@ -225,15 +227,16 @@ fn store_error(error: &sqlx::Error) -> StoreError {
 /// that is about to keep one.
 async fn keep(transaction: &mut Transaction<'static, Postgres>, once: &Once) -> Result<bool, StoreError> {
     let kept = sqlx::query!(
-        "INSERT INTO idempotency (id, request, run_id, expires_at, reply) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO idempotency (id, request, run_id, expires_at, reply, subjects) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET request = excluded.request, reply = excluded.reply,
-             expires_at = excluded.expires_at
+             expires_at = excluded.expires_at, subjects = excluded.subjects
          WHERE idempotency.expires_at <= excluded.expires_at - interval '24 hours'",
         once.id.as_slice(),
         once.request.as_slice(),
         Uuid::now_v7(),
         once.expires_at,
         once.reply,
+        &once.subjects,
     )
     .execute(&mut **transaction)
     .await

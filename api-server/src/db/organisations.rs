@@ -2,14 +2,13 @@
 
 use async_trait::async_trait;
 use novacrm_api_domain::organisation::{Organisation, OrganisationDetails};
-use novacrm_api_domain::permission::Visibility;
 use novacrm_api_domain::text::{Domain, Line, Siren, VatNumber, fold};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Database, List, begin_once, commit, meta, not_updated, pattern, store_error};
-use crate::services::list::{ListQuery, Page, SortField};
+use crate::services::list::{ListQuery, Page, Sight, SortField};
 use crate::services::once::Once;
 use crate::services::organisations::OrganisationFilter;
 use crate::services::ports::{Life, Records, StoreError, Written};
@@ -46,7 +45,7 @@ impl From<Row> for Organisation {
 
 fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, OrganisationFilter>) {
     builder.push(" WHERE deleted_at IS NULL");
-    if let Some(owner) = query.visible.owner() {
+    if let Some(owner) = query.visible.records.owner() {
         builder.push(" AND owner_id = ").push_bind(owner);
     }
     if let Some(owner) = query.filter.owner_id {
@@ -59,12 +58,7 @@ fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, Organisa
 
 #[async_trait]
 impl Records<Organisation> for Database {
-    async fn find(
-        &self,
-        id: Uuid,
-        visible: Visibility,
-        life: Life,
-    ) -> Result<Option<Organisation>, StoreError> {
+    async fn find(&self, id: Uuid, visible: Sight, life: Life) -> Result<Option<Organisation>, StoreError> {
         let found = self
             .read(|| {
                 sqlx::query_as!(
@@ -74,7 +68,7 @@ impl Records<Organisation> for Database {
                      FROM organisations
                      WHERE id = $1 AND ($2::uuid IS NULL OR owner_id = $2) AND ($3 OR deleted_at IS NULL)",
                     id,
-                    visible.owner(),
+                    visible.records.owner(),
                     life == Life::Any,
                 )
                 .fetch_optional(&self.readers)

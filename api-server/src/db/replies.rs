@@ -37,7 +37,7 @@ impl Replies for Database {
              VALUES ($1, $2, $3, $4, $6)
              ON CONFLICT (id) DO UPDATE SET
                  run_id = CASE WHEN kept.expires_at <= $4 THEN excluded.run_id ELSE kept.run_id END,
-                 request = excluded.request, reply = NULL, started_at = $4, expires_at = excluded.expires_at
+                 request = excluded.request, reply = NULL, subjects = NULL, started_at = $4, expires_at = excluded.expires_at
              WHERE kept.expires_at <= $4
                  OR (kept.reply IS NULL AND kept.request = $2 AND (kept.started_at IS NULL OR kept.started_at < $5))
              RETURNING run_id",

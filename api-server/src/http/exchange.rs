@@ -196,9 +196,14 @@ pub fn reply<T: Serialize>(view: &T, status: u16, version: Option<i64>, location
 pub fn answer(answer: Answer) -> Response {
     let Answer { reply, replayed } = answer;
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let empty = reply.body.is_empty();
     let mut response = (status, Body::from(reply.body)).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if empty {
+        headers.remove(header::CONTENT_TYPE);
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     private(headers);
     if let Some(version) = reply.version {
         headers.insert(header::ETAG, etag(version));

@@ -75,13 +75,16 @@ pub fn operations() -> OpenApiRouter<App> {
             organisations::delete::delete
         ))
         .routes(routes!(organisations::restore::restore))
+        .routes(routes!(organisations::erasure::erase))
         .routes(routes!(contacts::list::list, contacts::create::create))
         .routes(routes!(contacts::read::read, contacts::change::change, contacts::delete::delete))
         .routes(routes!(contacts::restore::restore))
+        .routes(routes!(contacts::erasure::erase))
         .routes(routes!(contacts::timeline::timeline))
         .routes(routes!(interactions::list::list, interactions::create::create))
         .routes(routes!(interactions::read::read, interactions::change::change, interactions::delete::delete))
         .routes(routes!(interactions::restore::restore))
+        .routes(routes!(interactions::erasure::erase))
         .routes(routes!(assessments::create::create).layer(Extension(Limit(ASSESSMENT_LIMIT))))
         .routes(routes!(assessments::read::read))
         .routes(routes!(policies::read::read));

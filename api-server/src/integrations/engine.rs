@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, PoliciesInForce};
+use novacrm_engine_wire::{
+    AnalyzeRequest, AnalyzeResponse, EraseSubjectsRequest, EraseSubjectsResponse, PoliciesInForce,
+};
 use novacrm_service::telemetry;
 use novacrm_service::tls::Identity;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -143,6 +145,18 @@ impl Engine {
 impl ComplianceEngine for Engine {
     async fn analyze(&self, request: &AnalyzeRequest) -> Result<AnalyzeResponse, EngineError> {
         self.call("analyze", Method::POST, "/v1/analyze", |builder| builder.json(request)).await
+    }
+
+    async fn erase_subjects(
+        &self,
+        subjects: &[String],
+        after: Option<u64>,
+    ) -> Result<Option<u64>, EngineError> {
+        let request = EraseSubjectsRequest { subjects: subjects.to_vec(), after };
+        let answer: EraseSubjectsResponse = self
+            .call("erase_subjects", Method::POST, "/v1/subjects/erase", |builder| builder.json(&request))
+            .await?;
+        Ok(answer.next)
     }
 
     async fn policies(&self) -> Result<PoliciesInForce, EngineError> {

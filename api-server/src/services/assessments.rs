@@ -127,8 +127,9 @@ async fn assess(
         verdict,
     };
     let reply = render(&assessment);
-    let once =
-        once::keep(services, Some(key), &reply)?.ok_or(ServiceError::Internal("a reply without a key"))?;
+    let shows = [assessment.id].into_iter().chain(assessment.contact_id).collect();
+    let once = once::keep(services, Some(key), &reply, shows)?
+        .ok_or(ServiceError::Internal("a reply without a key"))?;
     assessment.verdict.output = None;
     assessment.verdict.tokens.clear();
     for finding in &mut assessment.verdict.findings {
@@ -142,8 +143,8 @@ async fn assess(
 /// A verdict, without text.
 ///
 /// # Errors
-/// When the caller may not read, or it is not visible to them.
+/// When the caller may not read, or it is not visible to them, or is about a contact that is not.
 pub async fn read(services: &Services, caller: &Caller, id: Uuid) -> Result<Assessment, ServiceError> {
-    let visible = records::allowed(caller, Resource::Assessment, Verb::Read)?;
+    let visible = records::sight(caller, Resource::Assessment, Verb::Read)?;
     services.assessments.find(id, visible).await?.ok_or(ServiceError::NotFound)
 }

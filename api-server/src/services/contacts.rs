@@ -62,6 +62,11 @@ impl Stored for Contact {
     fn table(services: &Services) -> &dyn Records<Self> {
         services.contacts.as_ref()
     }
+
+    fn shows(&self) -> Vec<Uuid> {
+        // The name of the organisation stands in it.
+        [self.meta.id].into_iter().chain(self.details.organisation_id).collect()
+    }
 }
 
 /// What may be changed.
@@ -79,11 +84,11 @@ pub async fn create(
     key: Option<&OnceKey>,
     render: Render<Contact>,
 ) -> Result<Answer, ServiceError> {
-    let reach = records::allowed(caller, Resource::Contact, Verb::Create)?;
+    records::allowed(caller, Resource::Contact, Verb::Create)?;
     if let Some(answer) = once::replay(services, key).await? {
         return Ok(answer);
     }
-    let owner = records::owner(reach, owner_id.unwrap_or(caller.user))?;
+    let owner = records::new_owner(caller, Resource::Contact, owner_id)?;
     let details = input.validate()?;
     let organisation_name = organisation_name(services, caller, details.organisation_id).await?;
     let meta = Meta::new(Uuid::now_v7(), owner, caller.user, services.clock.now());
@@ -102,13 +107,12 @@ pub async fn change(
     change: Change,
     owner_id: Option<Uuid>,
 ) -> Result<Contact, ServiceError> {
-    let reach = records::allowed(caller, Resource::Contact, Verb::Update)?;
-    let mut record: Contact = records::to_change(services, caller, id, Verb::Update, expected).await?;
+    let mut record: Contact =
+        records::to_change(services, caller, id, Verb::Update, expected, owner_id).await?;
     let before = record.details.organisation_id;
     let mut input = ContactInput::from(record.details);
     change(&mut input);
     record.details = input.validate()?;
-    record.meta.owner_id = records::owner(reach, owner_id.unwrap_or(record.meta.owner_id))?;
     if record.details.organisation_id != before {
         record.organisation_name =
             organisation_name(services, caller, record.details.organisation_id).await?;

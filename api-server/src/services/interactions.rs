@@ -51,6 +51,10 @@ impl Stored for Interaction {
     fn table(services: &Services) -> &dyn Records<Self> {
         services.interactions.as_ref()
     }
+
+    fn shows(&self) -> Vec<Uuid> {
+        vec![self.meta.id, self.details.contact_id]
+    }
 }
 
 /// What may be changed.
@@ -68,11 +72,11 @@ pub async fn create(
     key: Option<&OnceKey>,
     render: Render<Interaction>,
 ) -> Result<Answer, ServiceError> {
-    let reach = records::allowed(caller, Resource::Interaction, Verb::Create)?;
+    records::allowed(caller, Resource::Interaction, Verb::Create)?;
     if let Some(answer) = once::replay(services, key).await? {
         return Ok(answer);
     }
-    let owner = records::owner(reach, owner_id.unwrap_or(caller.user))?;
+    let owner = records::new_owner(caller, Resource::Interaction, owner_id)?;
     let now = services.clock.now();
     let details = input.validate(now)?;
     match records::read::<Contact>(services, caller, details.contact_id).await {
@@ -98,12 +102,11 @@ pub async fn change(
     change: Change,
     owner_id: Option<Uuid>,
 ) -> Result<Interaction, ServiceError> {
-    let reach = records::allowed(caller, Resource::Interaction, Verb::Update)?;
-    let mut record: Interaction = records::to_change(services, caller, id, Verb::Update, expected).await?;
+    let mut record: Interaction =
+        records::to_change(services, caller, id, Verb::Update, expected, owner_id).await?;
     let mut input = InteractionInput::from(record.details);
     change(&mut input);
     record.details = input.validate(services.clock.now())?;
-    record.meta.owner_id = records::owner(reach, owner_id.unwrap_or(record.meta.owner_id))?;
     records::store_change(services, caller, &mut record).await?;
     Ok(record)
 }

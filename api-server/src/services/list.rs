@@ -93,13 +93,29 @@ pub struct ListRequest<F> {
     pub count: bool,
 }
 
+/// Which records a query sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Whose records.
+    pub records: Visibility,
+    /// Of records that belong to a contact: whose contacts. What belongs to a deleted contact is never seen.
+    pub contacts: Visibility,
+}
+
+impl From<Visibility> for Sight {
+    /// Sees the records of all contacts.
+    fn from(records: Visibility) -> Self {
+        Self { records, contacts: Visibility::All }
+    }
+}
+
 /// What a repository is asked.
 #[derive(Clone, Debug)]
 pub struct ListQuery<'a, F> {
     /// The filters.
     pub filter: &'a F,
-    /// Whose records.
-    pub visible: Visibility,
+    /// Which records are seen.
+    pub visible: Sight,
     /// The sort.
     pub sort: Sort,
     /// Behind which record.
@@ -146,7 +162,7 @@ pub(super) fn sort<T: Listed>(text: Option<&str>) -> Result<Sort, ServiceError> 
 pub(super) fn query<'a, T: Listed>(
     services: &Services,
     request: &'a ListRequest<T::Filter>,
-    visible: Visibility,
+    visible: Sight,
 ) -> Result<ListQuery<'a, T::Filter>, ServiceError> {
     let sort = sort::<T>(request.sort.as_deref())?;
     let after = match &request.after {

@@ -11,6 +11,7 @@ pub mod assessments;
 pub mod auth;
 pub mod contacts;
 pub mod cursor;
+pub mod erasure;
 pub mod error;
 pub mod interactions;
 pub mod keys;
@@ -61,6 +62,10 @@ pub struct Services {
     pub assessments: Arc<dyn ports::Assessments>,
     /// Replies kept for repeated requests.
     pub replies: Arc<dyn ports::Replies>,
+    /// Erases records.
+    pub erasure: Arc<dyn ports::Erasure>,
+    /// Told when a record was erased on demand, so that the engine hears of it at once.
+    pub erased: tokio::sync::Notify,
     /// The compliance engine.
     pub engine: Arc<dyn ports::ComplianceEngine>,
     /// The policies in force, kept for a moment.

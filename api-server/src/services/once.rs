@@ -54,6 +54,8 @@ pub struct Once {
     pub request: [u8; 32],
     /// The sealed reply.
     pub reply: Vec<u8>,
+    /// The records that the reply shows something of; it is removed when one of them is erased.
+    pub subjects: Vec<Uuid>,
     /// When it may be removed.
     pub expires_at: OffsetDateTime,
 }
@@ -166,17 +168,19 @@ pub(super) async fn overtaken(services: &Services, key: Option<&OnceKey>) -> Res
     replay(services, key).await?.ok_or(ServiceError::KeyInFlight)
 }
 
-/// What to keep with a change.
+/// What to keep with a change; `subjects` are the records that the reply shows something of.
 pub(super) fn keep(
     services: &Services,
     key: Option<&OnceKey>,
     reply: &Reply,
+    subjects: Vec<Uuid>,
 ) -> Result<Option<Once>, ServiceError> {
     key.map(|key| {
         Ok(Once {
             id: key.id,
             request: key.request,
             reply: services.seal.seal(key, reply)?,
+            subjects,
             expires_at: services.clock.now() + KEPT,
         })
     })

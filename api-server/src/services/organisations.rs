@@ -62,11 +62,11 @@ pub async fn create(
     key: Option<&OnceKey>,
     render: Render<Organisation>,
 ) -> Result<Answer, ServiceError> {
-    let reach = records::allowed(caller, Resource::Organisation, Verb::Create)?;
+    records::allowed(caller, Resource::Organisation, Verb::Create)?;
     if let Some(answer) = once::replay(services, key).await? {
         return Ok(answer);
     }
-    let owner = records::owner(reach, owner_id.unwrap_or(caller.user))?;
+    let owner = records::new_owner(caller, Resource::Organisation, owner_id)?;
     let details = input.validate()?;
     let meta = Meta::new(Uuid::now_v7(), owner, caller.user, services.clock.now());
     records::store_new(services, &Organisation { meta, details }, key, render).await
@@ -84,12 +84,11 @@ pub async fn change(
     change: Change,
     owner_id: Option<Uuid>,
 ) -> Result<Organisation, ServiceError> {
-    let reach = records::allowed(caller, Resource::Organisation, Verb::Update)?;
-    let mut record: Organisation = records::to_change(services, caller, id, Verb::Update, expected).await?;
+    let mut record: Organisation =
+        records::to_change(services, caller, id, Verb::Update, expected, owner_id).await?;
     let mut input = OrganisationInput::from(record.details);
     change(&mut input);
     record.details = input.validate()?;
-    record.meta.owner_id = records::owner(reach, owner_id.unwrap_or(record.meta.owner_id))?;
     records::store_change(services, caller, &mut record).await?;
     Ok(record)
 }

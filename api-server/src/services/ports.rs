@@ -1,7 +1,7 @@
 //! What the use cases need from outside, as traits: the database and the compliance engine.
 
 use async_trait::async_trait;
-use novacrm_api_domain::permission::Visibility;
+use novacrm_api_domain::permission::{Resource, Visibility};
 use novacrm_api_domain::record::Record;
 use novacrm_api_domain::user::User;
 use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, PoliciesInForce};
@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::assessments::Assessment;
-use super::list::{ListQuery, Listed, Page};
+use super::list::{ListQuery, Listed, Page, Sight};
 use super::once::Once;
 
 /// Why the database refused or failed. Holds no value of a row.
@@ -66,7 +66,7 @@ pub enum Life {
 #[async_trait]
 pub trait Records<T: Record + Listed>: Send + Sync {
     /// The record, when it exists and is visible.
-    async fn find(&self, id: Uuid, visible: Visibility, life: Life) -> Result<Option<T>, StoreError>;
+    async fn find(&self, id: Uuid, visible: Sight, life: Life) -> Result<Option<T>, StoreError>;
     /// A page of live records.
     async fn list(&self, query: &ListQuery<T::Filter>) -> Result<Page<T>, StoreError>;
     /// Stores a new record, and the reply in the same transaction.
@@ -140,7 +140,7 @@ pub trait Accounts: Send + Sync {
 #[async_trait]
 pub trait Assessments: Send + Sync {
     /// The verdict, when visible.
-    async fn find(&self, id: Uuid, visible: Visibility) -> Result<Option<Assessment>, StoreError>;
+    async fn find(&self, id: Uuid, visible: Sight) -> Result<Option<Assessment>, StoreError>;
     /// Stores a verdict, and the reply in the same transaction.
     async fn insert(&self, assessment: &Assessment, once: &Once) -> Result<(), StoreError>;
     /// The verdicts about a contact, newest first, before a place in the timeline.
@@ -151,6 +151,65 @@ pub trait Assessments: Send + Sync {
         before: Option<(OffsetDateTime, Uuid)>,
         limit: u32,
     ) -> Result<Vec<Assessment>, StoreError>;
+}
+
+/// What was erased or removed, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Contacts.
+    pub contacts: u64,
+    /// Organisations.
+    pub organisations: u64,
+    /// Interactions, those of the contacts included.
+    pub interactions: u64,
+    /// Verdicts that were kept for long enough.
+    pub assessments: u64,
+}
+
+impl std::ops::AddAssign for Erased {
+    fn add_assign(&mut self, more: Self) {
+        self.contacts += more.contacts;
+        self.organisations += more.organisations;
+        self.interactions += more.interactions;
+        self.assessments += more.assessments;
+    }
+}
+
+/// Erases records for good, and knows whom the engine has yet to forget.
+#[async_trait]
+pub trait Erasure: Send + Sync {
+    /// Erases a contact, an organisation or an interaction, deleted or not, with everything that names it, and keeps the
+    /// reply in the same transaction. The engine has to forget an erased contact, so it joins the queue.
+    async fn erase(
+        &self,
+        resource: Resource,
+        id: Uuid,
+        now: OffsetDateTime,
+        once: Option<&Once>,
+    ) -> Result<Written, StoreError>;
+    /// Erases records that were deleted before a time, at most so many of each kind; those that another transaction has
+    /// locked are left to it.
+    async fn erase_deleted(
+        &self,
+        before: OffsetDateTime,
+        now: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Erased, StoreError>;
+    /// Removes verdicts that were made before a time, at most so many.
+    async fn remove_assessments(&self, before: OffsetDateTime, limit: u32) -> Result<u64, StoreError>;
+    /// Takes people whom the engine has to forget from the queue; they are due again at `again_at`, unless they are done
+    /// by then.
+    async fn take_subjects(
+        &self,
+        now: OffsetDateTime,
+        again_at: OffsetDateTime,
+        limit: u32,
+    ) -> Result<Vec<Uuid>, StoreError>;
+    /// The engine forgot these people in a pass that began at this time. Whoever was erased too shortly before stays in
+    /// the queue for a last pass.
+    async fn subjects_done(&self, subjects: &[Uuid], began: OffsetDateTime) -> Result<(), StoreError>;
+    /// How many people wait in the queue.
+    async fn subjects_waiting(&self) -> Result<u64, StoreError>;
 }
 
 /// A kept reply, as it is stored.
@@ -211,6 +270,13 @@ pub enum EngineError {
 pub trait ComplianceEngine: Send + Sync {
     /// Decides about a text. The request carries a `request_id`, so that it may be sent again.
     async fn analyze(&self, request: &AnalyzeRequest) -> Result<AnalyzeResponse, EngineError>;
+    /// Erases what ties audit records to these people, in the next part of the log behind `after`. Returns where to go on,
+    /// or nothing when that was all. May be sent again.
+    async fn erase_subjects(
+        &self,
+        subjects: &[String],
+        after: Option<u64>,
+    ) -> Result<Option<u64>, EngineError>;
     /// The policies in force.
     async fn policies(&self) -> Result<PoliciesInForce, EngineError>;
 }

@@ -4,7 +4,7 @@ use novacrm_api_domain::field::Fault;
 use novacrm_api_domain::permission::{self, Permission, Resource, Verb, Visibility};
 use uuid::Uuid;
 
-use super::list::{self, ListRequest, Listed, Listing};
+use super::list::{self, ListRequest, Listed, Listing, Sight};
 use super::once::{self, Answer, OnceKey, Reply};
 use super::ports::{Life, Records, Written};
 use super::tokens::Caller;
@@ -14,6 +14,11 @@ use super::{ServiceError, Services};
 pub trait Stored: Listed {
     /// Its table.
     fn table(services: &Services) -> &dyn Records<Self>;
+
+    /// The records that a reply about this one shows something of; erasing one of them removes the reply.
+    fn shows(&self) -> Vec<Uuid> {
+        vec![self.meta().id]
+    }
 }
 
 /// Writes a record as the reply that is sent; the HTTP layer knows how.
@@ -24,10 +29,28 @@ pub type Render<T> = fn(&T, status: u16) -> Reply;
 /// # Errors
 /// When their role may not at all.
 pub fn allowed(caller: &Caller, resource: Resource, verb: Verb) -> Result<Visibility, ServiceError> {
-    let permission = Permission { resource, verb };
-    permission::scope(caller.role, permission)
+    permission::scope(caller.role, Permission { resource, verb })
         .map(|scope| Visibility::new(scope, caller.user))
-        .ok_or(ServiceError::Forbidden(permission))
+        .ok_or_else(|| forbidden(resource, verb))
+}
+
+/// The caller may not do this to the record.
+pub(super) fn forbidden(resource: Resource, verb: Verb) -> ServiceError {
+    ServiceError::Forbidden(Permission { resource, verb })
+}
+
+/// Which records the caller may do this to, as a query sees them: of what belongs to a contact, only what belongs to a
+/// contact that they may read.
+///
+/// # Errors
+/// When their role may not at all.
+pub(super) fn sight(caller: &Caller, resource: Resource, verb: Verb) -> Result<Sight, ServiceError> {
+    let records = allowed(caller, resource, verb)?;
+    let contacts = match resource {
+        Resource::Interaction | Resource::Assessment => allowed(caller, Resource::Contact, Verb::Read)?,
+        Resource::Organisation | Resource::Contact | Resource::Policy | Resource::User => Visibility::All,
+    };
+    Ok(Sight { records, contacts })
 }
 
 /// A live record.
@@ -35,7 +58,7 @@ pub fn allowed(caller: &Caller, resource: Resource, verb: Verb) -> Result<Visibi
 /// # Errors
 /// When the caller may not read, or it is not visible to them.
 pub async fn read<T: Stored>(services: &Services, caller: &Caller, id: Uuid) -> Result<T, ServiceError> {
-    let visible = allowed(caller, T::RESOURCE, Verb::Read)?;
+    let visible = sight(caller, T::RESOURCE, Verb::Read)?;
     T::table(services).find(id, visible, Life::Live).await?.ok_or(ServiceError::NotFound)
 }
 
@@ -48,7 +71,7 @@ pub async fn list<T: Stored>(
     caller: &Caller,
     request: &ListRequest<T::Filter>,
 ) -> Result<Listing<T>, ServiceError> {
-    let visible = allowed(caller, T::RESOURCE, Verb::Read)?;
+    let visible = sight(caller, T::RESOURCE, Verb::Read)?;
     let query = list::query::<T>(services, request, visible)?;
     let page = T::table(services).list(&query).await?;
     list::listing(services, request, query.sort, page)
@@ -64,7 +87,7 @@ pub async fn remove<T: Stored>(
     id: Uuid,
     expected: &[i64],
 ) -> Result<(), ServiceError> {
-    let mut record = to_change::<T>(services, caller, id, Verb::Delete, expected).await?;
+    let mut record = to_change::<T>(services, caller, id, Verb::Delete, expected, None).await?;
     let now = services.clock.now();
     record.meta_mut().deleted_at = Some(now);
     store_change(services, caller, &mut record).await
@@ -81,7 +104,7 @@ pub async fn restore<T: Stored>(
     key: Option<&OnceKey>,
     render: Render<T>,
 ) -> Result<Answer, ServiceError> {
-    let visible = allowed(caller, T::RESOURCE, Verb::Delete)?;
+    let visible = sight(caller, T::RESOURCE, Verb::Delete)?;
     if let Some(answer) = once::replay(services, key).await? {
         return Ok(answer);
     }
@@ -93,30 +116,41 @@ pub async fn restore<T: Stored>(
     record.meta_mut().deleted_at = None;
     record.meta_mut().touch(caller.user, services.clock.now());
     let reply = render(&record, 200);
-    let once = once::keep(services, key, &reply)?;
+    let once = once::keep(services, key, &reply, record.shows())?;
     match T::table(services).update(&record, once.as_ref()).await? {
         Written::KeyTaken => once::overtaken(services, key).await,
         written => done(written).map(|()| Answer { reply, replayed: false }),
     }
 }
 
-/// The record a caller wants to change, in the version they read.
+/// The record a caller wants to change, in the version they read, and with its new owner where one is asked for.
+///
+/// Changing the fields of a record and giving it to another owner are two rights: what a verb reaches depends on the
+/// owner, so who could choose one would choose what they may do.
 pub(super) async fn to_change<T: Stored>(
     services: &Services,
     caller: &Caller,
     id: Uuid,
     verb: Verb,
     expected: &[i64],
+    new_owner: Option<Uuid>,
 ) -> Result<T, ServiceError> {
     let changeable = allowed(caller, T::RESOURCE, verb)?;
     // What is visible and may not be changed is refused, not hidden.
-    let record: T = match allowed(caller, T::RESOURCE, Verb::Read) {
-        Ok(_) => read(services, caller, id).await?,
-        Err(_) => T::table(services).find(id, changeable, Life::Live).await?.ok_or(ServiceError::NotFound)?,
-    };
-    if !changeable.covers(record.meta().owner_id) {
-        return Err(ServiceError::Forbidden(Permission { resource: T::RESOURCE, verb }));
+    let mut record: T = read(services, caller, id).await?;
+    let owner = record.meta().owner_id;
+    if !changeable.covers(owner) {
+        return Err(forbidden(T::RESOURCE, verb));
     }
+    if let Some(new_owner) = new_owner
+        && new_owner != owner
+    {
+        if !allowed(caller, T::RESOURCE, Verb::Assign)?.covers(owner) {
+            return Err(forbidden(T::RESOURCE, Verb::Assign));
+        }
+        record.meta_mut().owner_id = new_owner;
+    }
+    // The version binds what was checked to what is stored: the owner cannot change in between.
     let current = record.meta().version;
     if expected.contains(&current) { Ok(record) } else { Err(ServiceError::Stale { current }) }
 }
@@ -139,16 +173,29 @@ pub(super) async fn store_new<T: Stored>(
     render: Render<T>,
 ) -> Result<Answer, ServiceError> {
     let reply = render(record, 201);
-    let once = once::keep(services, key, &reply)?;
+    let once = once::keep(services, key, &reply, record.shows())?;
     match T::table(services).insert(record, once.as_ref()).await? {
         Written::KeyTaken => once::overtaken(services, key).await,
         written => done(written).map(|()| Answer { reply, replayed: false }),
     }
 }
 
-/// The owner of a new or changed record: the one asked for, if the caller's reach covers them.
-pub(super) fn owner(reach: Visibility, asked: Uuid) -> Result<Uuid, ServiceError> {
-    if reach.covers(asked) { Ok(asked) } else { Err(ServiceError::field("owner_id", Fault::NotYourself)) }
+/// The owner of a new record: who is asked for, within the reach of what the caller may make. To make it for somebody
+/// else is to give away what would be one's own, so it needs the right to.
+pub(super) fn new_owner(
+    caller: &Caller,
+    resource: Resource,
+    asked: Option<Uuid>,
+) -> Result<Uuid, ServiceError> {
+    let reach = allowed(caller, resource, Verb::Create)?;
+    let owner = asked.unwrap_or(caller.user);
+    if !reach.covers(owner) {
+        return Err(ServiceError::field("owner_id", Fault::NotYourself));
+    }
+    if owner != caller.user && !allowed(caller, resource, Verb::Assign)?.covers(caller.user) {
+        return Err(forbidden(resource, Verb::Assign));
+    }
+    Ok(owner)
 }
 
 pub(super) fn done(written: Written) -> Result<(), ServiceError> {

@@ -52,7 +52,7 @@ async fn find_user(tables: &dyn Accounts, filter: UserFilter) -> Result<Option<U
 }
 
 fn first<F>(filter: &F, sort: super::list::Sort) -> ListQuery<'_, F> {
-    ListQuery { filter, visible: Visibility::All, sort, after: None, limit: 1, count: false }
+    ListQuery { filter, visible: Visibility::All.into(), sort, after: None, limit: 1, count: false }
 }
 
 /// Names that no company has, and the reserved top-level domain for examples (RFC 2606).

@@ -57,7 +57,7 @@ pub async fn read(
     let binding = [b"timeline".as_slice(), contact.as_bytes()].concat();
     let after: Option<Position> = after.map(|cursor| services.cursors.open(&binding, cursor)).transpose()?;
     let mut entries = Vec::new();
-    if let Ok(visible) = records::allowed(caller, Resource::Interaction, Verb::Read) {
+    if let Ok(visible) = records::sight(caller, Resource::Interaction, Verb::Read) {
         let filter = InteractionFilter { contact_id: Some(contact), ..InteractionFilter::default() };
         let query = ListQuery {
             filter: &filter,

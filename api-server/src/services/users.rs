@@ -63,7 +63,7 @@ pub async fn list(
     caller: &Caller,
     request: &ListRequest<UserFilter>,
 ) -> Result<Listing<User>, ServiceError> {
-    let visible = records::allowed(caller, Resource::User, Verb::Read)?;
+    let visible = records::sight(caller, Resource::User, Verb::Read)?;
     let query = list::query::<User>(services, request, visible)?;
     let page = services.accounts.list(&query).await?;
     list::listing(services, request, query.sort, page)
@@ -88,7 +88,7 @@ pub async fn create(
     let account =
         account(&services.passwords, services.clock.now(), input, password, Some(caller.user)).await?;
     let reply = render(&account.user, 201);
-    let once = once::keep(services, key, &reply)?;
+    let once = once::keep(services, key, &reply, vec![account.user.meta.id])?;
     match services.accounts.insert(&account, once.as_ref()).await? {
         Written::KeyTaken => once::overtaken(services, key).await,
         written => records::done(written).map(|()| Answer { reply, replayed: false }),
@@ -133,8 +133,11 @@ pub async fn change(
     change: Change,
     password: Option<&str>,
 ) -> Result<User, ServiceError> {
-    records::allowed(caller, Resource::User, Verb::Update)?;
+    let reach = records::allowed(caller, Resource::User, Verb::Update)?;
     let mut user = read(services, caller, id).await?;
+    if !reach.covers(user.meta.owner_id) {
+        return Err(records::forbidden(Resource::User, Verb::Update));
+    }
     let current = user.meta.version;
     if !expected.contains(&current) {
         return Err(ServiceError::Stale { current });

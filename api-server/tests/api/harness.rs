@@ -23,7 +23,7 @@ use novacrm_api_server::services::passwords::Passwords;
 use novacrm_api_server::services::ports::Accounts;
 use novacrm_api_server::services::tokens::{self, Caller, SESSION_LIFETIME};
 use novacrm_api_server::services::{Clock, SystemClock, users};
-use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse};
+use novacrm_engine_wire::{AnalyzeRequest, AnalyzeResponse, EraseSubjectsRequest, EraseSubjectsResponse};
 use novacrm_service::problem::Pipeline;
 use novacrm_service::serve;
 use novacrm_service::tls::{Identity, install_provider};
@@ -254,6 +254,8 @@ pub struct EngineState {
     pub mood: Mutex<Mood>,
     pub records: Mutex<Vec<(Uuid, AnalyzeRequest)>>,
     pub calls: AtomicUsize,
+    /// Requests to erase people, in order.
+    pub erasures: Mutex<Vec<EraseSubjectsRequest>>,
 }
 
 impl EngineState {
@@ -302,6 +304,7 @@ impl TestEngine {
         let app = Router::new()
             .route("/v1/analyze", post(analyze))
             .route("/v1/policies", get(policies))
+            .route("/v1/subjects/erase", post(erase))
             .with_state(Arc::clone(&state));
         let token = shutdown.clone();
         tokio::spawn(async move { serve::mutual_tls(listener, app, &server, token).await });
@@ -324,6 +327,16 @@ async fn analyze(State(state): State<Arc<EngineState>>, Json(request): Json<Anal
         return StatusCode::BAD_GATEWAY.into_response();
     }
     Json(verdict(id, &request.text)).into_response()
+}
+
+/// Looks at its log in two steps, as an engine with a long log does.
+async fn erase(State(state): State<Arc<EngineState>>, Json(request): Json<EraseSubjectsRequest>) -> Response {
+    if *state.mood.lock().unwrap() == Mood::Unready {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let next = if request.after.is_none() { Some(1000) } else { None };
+    state.erasures.lock().unwrap().push(request);
+    Json(EraseSubjectsResponse { erased: 1, next }).into_response()
 }
 
 /// A verdict that redacts the whole text.

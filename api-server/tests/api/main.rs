@@ -10,6 +10,8 @@ mod auth;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod input;
@@ -19,6 +21,8 @@ mod lists;
 mod permissions;
 #[cfg(test)]
 mod records;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]

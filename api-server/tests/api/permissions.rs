@@ -65,7 +65,7 @@ async fn request(api: &Api, method: &str, path: &str, id: &str, by: &Login, othe
     let body = match (method, path) {
         ("GET", _) => return request,
         ("DELETE", _) => return request.header("if-match", "\"1\""),
-        ("POST", path) if path.ends_with("/restore") => return request,
+        ("POST", path) if path.ends_with("/restore") || path.ends_with("/erasure") => return request,
         ("PATCH", "/organisations/{id}") => json!({"name": "Autre"}),
         ("PATCH", "/contacts/{id}") => json!({"job_title": "Autre"}),
         ("PATCH", "/interactions/{id}") => json!({"subject": "Autre"}),

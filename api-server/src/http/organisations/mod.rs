@@ -9,6 +9,7 @@ use crate::services::once::Reply;
 pub mod change;
 pub mod create;
 pub mod delete;
+pub mod erasure;
 pub mod list;
 pub mod read;
 pub mod restore;
