@@ -9,6 +9,7 @@ use novacrm_service::admin::{self, Readiness};
 use novacrm_service::problem::Pipeline;
 use novacrm_service::tls::{self, Identity, TlsError};
 use novacrm_service::{serve, shutdown};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -156,7 +157,13 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
     let readiness = Readiness::new(&["database"]);
     tokio::spawn(probe(database.clone(), readiness.clone(), shutdown.clone()));
     tokio::spawn(purge(Arc::clone(&services), database, shutdown.clone()));
-    tokio::spawn(erase(Arc::clone(&services), config.retention, shutdown.clone()));
+    let waiting = Gauge::default();
+    registry.register(
+        "erasure_subjects_waiting",
+        "Erased people whom the engine has yet to forget, or to be asked about once more",
+        waiting.clone(),
+    );
+    tokio::spawn(erase(Arc::clone(&services), config.retention, waiting, shutdown.clone()));
 
     let (listener, admin_listener) = (serve::bind(config.listen)?, serve::bind(config.admin_listen)?);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, tenant = config.tenant, "serving");
@@ -199,7 +206,7 @@ async fn purge(services: Arc<Services>, database: Database, shutdown: Cancellati
 }
 
 /// Erases what is due, and tells the engine whom to forget: every [`ERASURE`], and at once after an erasure on demand.
-async fn erase(services: Arc<Services>, rules: erasure::Rules, shutdown: CancellationToken) {
+async fn erase(services: Arc<Services>, rules: erasure::Rules, waiting: Gauge, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(ERASURE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -214,6 +221,9 @@ async fn erase(services: Arc<Services>, rules: erasure::Rules, shutdown: Cancell
         }
         if let Err(error) = erasure::forget(&services).await {
             tracing::warn!(%error, "the engine could not be told whom to forget; it will be tried again");
+        }
+        if let Ok(count) = services.erasure.subjects_waiting().await {
+            waiting.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 }

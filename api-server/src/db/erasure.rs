@@ -21,6 +21,12 @@ fn failed(error: sqlx::Error) -> StoreError {
     store_error(&error)
 }
 
+/// What hangs on one record may be more than a request's time lets a statement delete; it must not stay for that.
+async fn take_time(change: &mut Change) -> Result<(), StoreError> {
+    sqlx::query!("SET LOCAL statement_timeout = '120s'").execute(&mut **change).await.map_err(failed)?;
+    Ok(())
+}
+
 /// Erases contacts that this transaction has locked.
 async fn contacts(change: &mut Change, ids: &[Uuid], now: OffsetDateTime) -> Result<Erased, StoreError> {
     if ids.is_empty() {
@@ -114,6 +120,7 @@ impl Erasure for Database {
         once: Option<&Once>,
     ) -> Result<Written, StoreError> {
         let Some(mut change) = begin_once(self, once).await? else { return Ok(Written::KeyTaken) };
+        take_time(&mut change).await?;
         let lock = match resource {
             Resource::Contact => {
                 sqlx::query_scalar!("SELECT id FROM contacts WHERE id = $1 FOR UPDATE", id)
@@ -152,6 +159,7 @@ impl Erasure for Database {
         // One transaction for each kind: none waits for a lock while it holds those of another kind.
         let limit = i64::from(limit);
         let mut change = self.begin().await?;
+        take_time(&mut change).await?;
         let due = sqlx::query_scalar!(
             "SELECT id FROM contacts WHERE deleted_at < $1 ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED",
             before,
@@ -163,6 +171,7 @@ impl Erasure for Database {
         let mut erased = contacts(&mut change, &due, now).await?;
         super::commit(change).await?;
         let mut change = self.begin().await?;
+        take_time(&mut change).await?;
         let due = sqlx::query_scalar!(
             "SELECT id FROM organisations WHERE deleted_at < $1 ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED",
             before,
@@ -174,6 +183,7 @@ impl Erasure for Database {
         erased += organisations(&mut change, &due, now).await?;
         super::commit(change).await?;
         let mut change = self.begin().await?;
+        take_time(&mut change).await?;
         let due = sqlx::query_scalar!(
             "SELECT id FROM interactions WHERE deleted_at < $1 ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED",
             before,
