@@ -13,8 +13,8 @@ use crate::services::{Services, erasure};
 
 /// Erase a contact.
 ///
-/// For good, deleted or not (GDPR, article 17): its interactions go with it, and its assessments no longer name it. Kept replies that show it are removed. Honours
-/// `Idempotency-Key`.
+/// For good, deleted or not (GDPR, article 17): its interactions go with it, and its assessments no longer name it.
+/// Kept replies that show it are removed. Honours `Idempotency-Key`.
 #[utoipa::path(
     post,
     path = "/contacts/{id}/erasure",

@@ -13,8 +13,8 @@ use crate::services::{Services, erasure};
 
 /// Erase an interaction.
 ///
-/// For good, deleted or not (GDPR, article 17): its contact stays. Kept replies that show it are removed. Honours
-/// `Idempotency-Key`.
+/// For good, deleted or not (GDPR, article 17): its contact stays.
+/// Kept replies that show it are removed. Honours `Idempotency-Key`.
 #[utoipa::path(
     post,
     path = "/interactions/{id}/erasure",

@@ -13,8 +13,8 @@ use crate::services::{Services, erasure};
 
 /// Erase an organisation.
 ///
-/// For good, deleted or not (GDPR, article 17): its contacts stay, and no longer name it. Kept replies that show it are removed. Honours
-/// `Idempotency-Key`.
+/// For good, deleted or not (GDPR, article 17): its contacts stay, and no longer name it.
+/// Kept replies that show it are removed. Honours `Idempotency-Key`.
 #[utoipa::path(
     post,
     path = "/organisations/{id}/erasure",
