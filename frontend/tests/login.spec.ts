@@ -35,12 +35,14 @@ test('a page asked for without a session leads to the login and back', async ({ 
   });
 });
 
-test('the login never leads to another site', async ({ stranger, complaints }) => {
-  complaints.provoked.add(429);
-  await stranger.goto('/login/?next=//example.org/');
-  await logIn(stranger);
-  await expect(stranger).toHaveURL(/\/contacts\/$/);
-});
+for (const next of ['//example.org/', '/.//example.org/phish', '/%2e//example.org/phish']) {
+  test(`the login does not lead to another site by ${next}`, async ({ stranger, complaints, baseURL }) => {
+    complaints.provoked.add(429);
+    await stranger.goto(`/login/?next=${next}`);
+    await logIn(stranger);
+    await expect(stranger).toHaveURL(new URL('/contacts/', baseURL).href);
+  });
+}
 
 test('a session that ends under the hands is renewed on the spot, and nothing typed is lost', async ({
   stranger,
