@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use novacrm_service::telemetry;
 use url::Url;
 
 use crate::db::{Database, archive, migrate};
+use crate::http::assessments::room::Room;
 use crate::http::documentation;
+use crate::http::proxies::TrustedProxies;
 use crate::server::{self, Config};
 use crate::services::ports::{Erased, Erasure as _, Replies as _};
 use crate::services::{Clock, SystemClock, erasure, setup};
@@ -96,6 +99,20 @@ struct Serve {
     /// Folder with the exported front end; none is served when absent.
     #[arg(long, env = "NOVACRM_STATIC_DIR")]
     static_dir: Option<PathBuf>,
+    /// Networks of the proxies before this server (`10.0.0.0/8,2001:db8::/32`). What they say in `X-Forwarded-For` of
+    /// the client's address is believed; of nobody else.
+    #[arg(long, env = "NOVACRM_TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
+    trusted_proxies: TrustedProxies,
+    /// Assessments of one user at the same time.
+    #[arg(long, env = "NOVACRM_ASSESSMENTS_PER_USER", default_value_t = Room::default().per_user)]
+    assessments_per_user: NonZeroU32,
+    /// Assessments of all users at the same time.
+    #[arg(long, env = "NOVACRM_ASSESSMENTS_TOTAL", default_value_t = Room::default().total)]
+    assessments_total: NonZeroU32,
+    /// Bytes of the bodies of assessments at the same time; one user may take half of them. Each byte costs some eight
+    /// of memory.
+    #[arg(long, env = "NOVACRM_ASSESSMENTS_BYTES", default_value_t = Room::default().bytes)]
+    assessments_bytes: NonZeroU32,
     #[command(flatten)]
     retention: Retention,
 }
@@ -130,12 +147,25 @@ struct Migrate {
     /// What its holder is called.
     #[arg(long, env = "NOVACRM_BOOTSTRAP_ADMIN_NAME")]
     admin_name: Option<String>,
+    /// Whether its holder must choose a password at the first log-in. `optional` is for a person who starts the system
+    /// for themselves.
+    #[arg(long, env = "NOVACRM_BOOTSTRAP_ADMIN_PASSWORD_CHANGE", value_enum, default_value = "required")]
+    admin_password_change: PasswordChange,
+    /// The tenant's id: its namespace. The first password may not be made of it.
+    #[arg(long, env = "NOVACRM_TENANT")]
+    tenant: Option<String>,
     /// Language of its holder.
     #[arg(long, env = "NOVACRM_DEFAULT_LOCALE", value_enum, default_value = "fr")]
     locale: Language,
     /// Fill an empty CRM with fictitious records.
     #[arg(long, env = "NOVACRM_DEMO_DATA", action = clap::ArgAction::Set, default_value_t = false, num_args = 0..=1, default_missing_value = "true")]
     demo_data: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PasswordChange {
+    Required,
+    Optional,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -197,6 +227,12 @@ async fn serving(serve: Serve) -> Result<(), Failure> {
         keys_dir: serve.keys_dir,
         static_dir: serve.static_dir,
         retention: serve.retention.rules(),
+        trusted_proxies: serve.trusted_proxies,
+        room: Room {
+            per_user: serve.assessments_per_user,
+            total: serve.assessments_total,
+            bytes: serve.assessments_bytes,
+        },
     };
     server::run(config).await.map_err(|error| error.to_string())
 }
@@ -214,7 +250,15 @@ async fn migrating(options: Migrate) -> Result<(), Failure> {
             Language::Fr => Locale::Fr,
             Language::En => Locale::En,
         };
-        let made = setup::first_account(database.as_ref(), now, email, name, &password, locale)
+        let first = setup::FirstAccount {
+            email,
+            display_name: name,
+            password: &password,
+            locale,
+            password_must_change: options.admin_password_change == PasswordChange::Required,
+            tenant_name: options.tenant.as_deref().unwrap_or_default(),
+        };
+        let made = setup::first_account(database.as_ref(), now, &first)
             .await
             .map_err(|error| account_failure(&error))?;
         tracing::info!(made, "first account");

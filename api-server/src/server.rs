@@ -15,17 +15,22 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::db::{Database, migrate};
+use crate::http::assessments::room::Room;
+use crate::http::proxies::TrustedProxies;
 use crate::http::site::Site;
 use crate::http::{self, App};
 use crate::integrations::engine::Engine;
+use crate::services::attempts::Attempts;
+use crate::services::auth::Outcomes;
 use crate::services::cursor::Cursors;
 use crate::services::keys::{Key, KeyError};
 use crate::services::once::Seal;
 use crate::services::passwords::Passwords;
 use crate::services::policies::PolicyCache;
 use crate::services::ports::{ComplianceEngine, StoreError};
+use crate::services::sessions::LiveSessions;
 use crate::services::tokens::Tokens;
-use crate::services::{Clock, ServiceError, Services, SystemClock, auth, erasure};
+use crate::services::{Clock, ServiceError, Services, SystemClock, erasure};
 
 /// How often the database is looked at for `/readyz`.
 const PROBE: Duration = Duration::from_secs(2);
@@ -57,6 +62,10 @@ pub struct Config {
     pub static_dir: Option<PathBuf>,
     /// What is kept for how long.
     pub retention: erasure::Rules,
+    /// Whose word on a client's address is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// How many assessments run at the same time.
+    pub room: Room,
 }
 
 /// Why the server could not start or go on.
@@ -119,7 +128,9 @@ pub fn services(
         policies: PolicyCache::default(),
         clock,
         passwords: Passwords::new()?,
-        attempts: auth::Attempts::default(),
+        attempts: Attempts::default(),
+        outcomes: Outcomes::default(),
+        sessions: LiveSessions::default(),
         tokens: Tokens::new(&keys.token, tenant)?,
         cursors: Cursors::new(keys.cursor.clone(), tenant),
         seal: Seal::new(&keys.idempotency)?,
@@ -154,6 +165,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
         &config.tenant,
         &config.tenant_name,
     )?);
+    services.outcomes.register(&mut registry);
     let readiness = Readiness::new(&["database"]);
     tokio::spawn(probe(database.clone(), readiness.clone(), shutdown.clone()));
     tokio::spawn(purge(Arc::clone(&services), database, shutdown.clone()));
@@ -167,7 +179,8 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
 
     let (listener, admin_listener) = (serve::bind(config.listen)?, serve::bind(config.admin_listen)?);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, tenant = config.tenant, "serving");
-    let app = http::router(App::new(services), site, pipeline);
+    let app = App::new(services).trusting(config.trusted_proxies).with_room(config.room);
+    let app = http::router(app, site, pipeline);
     tokio::try_join!(
         serve::plain(listener, app, shutdown.clone()),
         serve::plain(admin_listener, admin::router(readiness, registry), shutdown),
@@ -196,7 +209,6 @@ async fn probe(database: Database, readiness: Readiness, shutdown: CancellationT
 async fn purge(services: Arc<Services>, database: Database, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(PURGE);
     while tick(&mut ticks, &shutdown).await {
-        services.attempts.purge();
         database.close_idle();
         match services.replies.purge(services.clock.now()).await {
             Ok(removed) => tracing::debug!(removed, "what expired was removed"),

@@ -418,11 +418,33 @@ impl Api {
         Self::log_in_at(&system.url(""), email, password).await
     }
 
-    /// Logs in at an address, such as `http://10.96.0.7:8080`.
+    /// Logs in at an address, such as `http://10.96.0.7:8080`. Where somebody else chose the password, it is changed as
+    /// the API demands; later calls with the same one know that.
     ///
     /// # Errors
     /// When that fails.
     pub async fn log_in_at(address: &str, email: &str, password: &str) -> Result<Self, SystemError> {
+        let chosen = format!("{password} choisi par son titulaire");
+        match Self::session(address, email, password).await {
+            Ok((api, false)) => Ok(api),
+            Ok((api, true)) => {
+                let body = json!({ "current_password": password, "new_password": chosen });
+                let (status, body) = api.post("/auth/password", &body).await?;
+                if status == StatusCode::OK {
+                    return Ok(api);
+                }
+                let what = "change of the first password".to_owned();
+                Err(SystemError::Status { what, status, body: body.to_string() })
+            }
+            Err(SystemError::Status { status: StatusCode::UNAUTHORIZED, .. }) => {
+                Self::session(address, email, &chosen).await.map(|(api, _)| api)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A session, and whether its holder must change their password first.
+    async fn session(address: &str, email: &str, password: &str) -> Result<(Self, bool), SystemError> {
         // It fails only when it was done before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = format!("{address}/api/v1");
@@ -431,8 +453,9 @@ impl Api {
         let answer = client.post(format!("{base}/auth/login")).json(&body).send().await?;
         let status = answer.status();
         let body: Value = answer.json().await.unwrap_or_default();
+        let must_change = body["password_change_required"] == true;
         match body.get("access_token").and_then(Value::as_str) {
-            Some(token) => Ok(Self { base, token: token.to_owned(), client }),
+            Some(token) => Ok((Self { base, token: token.to_owned(), client }, must_change)),
             None => Err(SystemError::Status { what: "login".to_owned(), status, body: body.to_string() }),
         }
     }

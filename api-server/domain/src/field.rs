@@ -43,6 +43,14 @@ pub enum Fault {
     UnknownReference,
     /// Who asks may only name themselves here.
     NotYourself,
+    /// A password that guessers try first.
+    CommonPassword,
+    /// The new password is the current one.
+    SamePassword,
+    /// Not the current password.
+    WrongPassword,
+    /// One's own password, which is changed with the current one.
+    OwnPassword,
 }
 
 impl Fault {
@@ -64,6 +72,10 @@ impl Fault {
             Self::TooEarly => "too_early",
             Self::UnknownReference => "unknown_reference",
             Self::NotYourself => "not_yourself",
+            Self::CommonPassword => "common_password",
+            Self::SamePassword => "same_password",
+            Self::WrongPassword => "wrong_password",
+            Self::OwnPassword => "own_password",
         }
     }
 
@@ -103,6 +115,20 @@ impl Fault {
                 fixed("n'existe pas ou ne vous est pas visible", "does not exist or is not visible to you")
             }
             Self::NotYourself => fixed("vous ne pouvez désigner que vous-même", "you may only name yourself"),
+            Self::CommonPassword => fixed(
+                "est trop facile à deviner : évitez les mots de passe répandus, les suites, votre nom et celui de votre \
+                 organisation ; quatre mots pris au hasard conviennent",
+                "is too easy to guess: avoid common passwords, sequences, your name and that of your organisation; four \
+                 random words will do",
+            ),
+            Self::SamePassword => {
+                fixed("doit différer du mot de passe actuel", "must differ from the current password")
+            }
+            Self::WrongPassword => fixed("n'est pas le mot de passe actuel", "is not the current password"),
+            Self::OwnPassword => fixed(
+                "changez votre propre mot de passe par `POST /api/v1/auth/password`, avec le mot de passe actuel",
+                "change your own password with `POST /api/v1/auth/password`, which takes the current one",
+            ),
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Database, List, begin_once, commit, not_updated, pattern, store_error};
 use crate::services::list::{ListQuery, Page, SortField};
 use crate::services::once::Once;
-use crate::services::ports::{Account, Accounts, Rotation, StoreError, Written};
+use crate::services::ports::{Account, Accounts, Holder, Rotation, StoreError, Written};
 use crate::services::users::UserFilter;
 
 #[derive(FromRow)]
@@ -21,6 +21,7 @@ struct Row {
     email: String,
     display_name: String,
     password_hash: String,
+    password_must_change: bool,
     role: String,
     locale: String,
     active: bool,
@@ -53,12 +54,20 @@ impl TryFrom<Row> for Account {
             updated_by: row.updated_by,
             deleted_at: None,
         };
-        Ok(Self { user: User { meta, details }, password_hash: row.password_hash })
+        Ok(Self {
+            user: User { meta, details },
+            password_hash: row.password_hash,
+            password_must_change: row.password_must_change,
+        })
     }
 }
 
 fn user(row: Option<Row>) -> Result<Option<User>, StoreError> {
-    row.map(|row| Account::try_from(row).map(|account| account.user)).transpose()
+    Ok(holder(row)?.map(|holder| holder.user))
+}
+
+fn holder(row: Option<Row>) -> Result<Option<Holder>, StoreError> {
+    row.map(|row| Account::try_from(row).map(Holder::from)).transpose()
 }
 
 fn filtered(builder: &mut QueryBuilder<Postgres>, query: &ListQuery<'_, UserFilter>) {
@@ -84,8 +93,8 @@ impl Accounts for Database {
             .read(|| {
                 sqlx::query_as!(
                     Row,
-                    "SELECT id, email, display_name, password_hash, role, locale, active, version, created_at,
-                         created_by, updated_at, updated_by
+                    "SELECT id, email, display_name, password_hash, password_must_change, role, locale, active,
+                         version, created_at, created_by, updated_at, updated_by
                      FROM users WHERE id = $1 AND ($2::uuid IS NULL OR id = $2)",
                     id,
                     visible.owner(),
@@ -102,8 +111,8 @@ impl Accounts for Database {
             _ => "sort",
         };
         let list = List {
-            rows: "SELECT id, email, display_name, password_hash, role, locale, active, version, created_at, \
-             created_by, updated_at, updated_by FROM users",
+            rows: "SELECT id, email, display_name, password_hash, password_must_change, role, locale, active, version, \
+             created_at, created_by, updated_at, updated_by FROM users",
             count: "SELECT count(*) FROM users",
             filtered,
             key: (column, "id"),
@@ -116,8 +125,8 @@ impl Accounts for Database {
             .read(|| {
                 sqlx::query_as!(
                     Row,
-                    "SELECT id, email, display_name, password_hash, role, locale, active, version, created_at,
-                         created_by, updated_at, updated_by
+                    "SELECT id, email, display_name, password_hash, password_must_change, role, locale, active,
+                         version, created_at, created_by, updated_at, updated_by
                      FROM users WHERE email_key = $1",
                     email_key,
                 )
@@ -132,8 +141,8 @@ impl Accounts for Database {
         let (meta, details) = (&account.user.meta, &account.user.details);
         sqlx::query!(
             "INSERT INTO users (id, email, email_key, display_name, sort, password_hash, role, locale, active,
-                 version, created_at, created_by, updated_at, updated_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                 version, created_at, created_by, updated_at, updated_by, password_must_change)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             meta.id,
             details.email.as_str(),
             details.email.key(),
@@ -148,6 +157,7 @@ impl Accounts for Database {
             meta.created_by,
             meta.updated_at,
             meta.updated_by,
+            account.password_must_change,
         )
         .execute(&mut *transaction)
         .await
@@ -180,8 +190,9 @@ impl Accounts for Database {
         }
         sqlx::query!(
             "UPDATE users SET email = $2, email_key = $3, display_name = $4, sort = $5,
-                 password_hash = coalesce($6, password_hash), role = $7, locale = $8, active = $9, version = $10,
-                 updated_at = $11, updated_by = $12
+                 password_hash = coalesce($6, password_hash),
+                 password_must_change = password_must_change OR $6 IS NOT NULL, role = $7, locale = $8,
+                 active = $9, version = $10, updated_at = $11, updated_by = $12
              WHERE id = $1",
             meta.id,
             details.email.as_str(),
@@ -209,6 +220,59 @@ impl Accounts for Database {
             .await
             .map_err(failed)?;
         }
+        commit(transaction).await
+    }
+
+    async fn credentials(&self, user: Uuid) -> Result<Option<Account>, StoreError> {
+        let row = self
+            .read(|| {
+                sqlx::query_as!(
+                    Row,
+                    "SELECT id, email, display_name, password_hash, password_must_change, role, locale, active,
+                         version, created_at, created_by, updated_at, updated_by
+                     FROM users WHERE id = $1 AND active",
+                    user,
+                )
+                .fetch_optional(&self.readers)
+            })
+            .await?;
+        row.map(Account::try_from).transpose()
+    }
+
+    async fn change_password(
+        &self,
+        user: Uuid,
+        before: &str,
+        new_hash: &str,
+        keep: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Written, StoreError> {
+        let mut transaction = self.begin().await?;
+        let failed = |error: sqlx::Error| store_error(&error);
+        let changed = sqlx::query!(
+            "UPDATE users SET password_hash = $3, password_must_change = false, version = version + 1,
+                 updated_at = $4, updated_by = $1
+             WHERE id = $1 AND password_hash = $2 AND active",
+            user,
+            before,
+            new_hash,
+            now,
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if changed.rows_affected() != 1 {
+            return Ok(Written::Gone);
+        }
+        sqlx::query!(
+            "UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND id <> $3 AND ended_at IS NULL",
+            user,
+            now,
+            keep,
+        )
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         commit(transaction).await
     }
 
@@ -273,15 +337,15 @@ impl Accounts for Database {
         }
         let row = sqlx::query_as!(
             Row,
-            "SELECT id, email, display_name, password_hash, role, locale, active, version, created_at, created_by,
-                 updated_at, updated_by
+            "SELECT id, email, display_name, password_hash, password_must_change, role, locale, active, version,
+                 created_at, created_by, updated_at, updated_by
              FROM users WHERE id = $1 AND active",
             token.user_id,
         )
         .fetch_optional(&mut *transaction)
         .await
         .map_err(failed)?;
-        let Some(user) = user(row)? else { return Ok(Rotation::Refused) };
+        let Some(holder) = holder(row)? else { return Ok(Rotation::Refused) };
         sqlx::query!("UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1", used_hash, now)
             .execute(&mut *transaction)
             .await
@@ -296,16 +360,16 @@ impl Accounts for Database {
         .await
         .map_err(failed)?;
         commit(transaction).await?;
-        Ok(Rotation::Done { session_id: token.session_id, user: Box::new(user) })
+        Ok(Rotation::Done { session_id: token.session_id, holder: Box::new(holder) })
     }
 
-    async fn session_user(&self, session: Uuid, now: OffsetDateTime) -> Result<Option<User>, StoreError> {
+    async fn session_holder(&self, session: Uuid, now: OffsetDateTime) -> Result<Option<Holder>, StoreError> {
         let row = self
             .read(|| {
                 sqlx::query_as!(
                     Row,
-                    "SELECT u.id, u.email, u.display_name, u.password_hash, u.role, u.locale, u.active, u.version,
-                         u.created_at, u.created_by, u.updated_at, u.updated_by
+                    "SELECT u.id, u.email, u.display_name, u.password_hash, u.password_must_change, u.role, u.locale,
+                         u.active, u.version, u.created_at, u.created_by, u.updated_at, u.updated_by
                      FROM sessions s JOIN users u ON u.id = s.user_id
                      WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND u.active",
                     session,
@@ -314,7 +378,7 @@ impl Accounts for Database {
                 .fetch_optional(&self.readers)
             })
             .await?;
-        user(row)
+        holder(row)
     }
 
     async fn end_session(&self, session: Uuid, now: OffsetDateTime) -> Result<(), StoreError> {

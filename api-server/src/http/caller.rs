@@ -11,6 +11,7 @@ use novacrm_service::problem::{Problem, Text};
 
 use super::App;
 use super::error::{forbidden, problem};
+use crate::services::auth::Wanted;
 use crate::services::tokens::Caller;
 use crate::services::{ServiceError, Services, auth};
 
@@ -21,8 +22,12 @@ pub const REFRESH_COOKIE: &str = "__Host-novacrm_refresh";
 /// Header that holds the CSRF token.
 const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Who asks. Reads believe the access token; for anything else the session must still exist, and a browser must
-/// prove that the request comes from our own pages.
+/// Cookie that tells that this browser logged in to an account before.
+pub const DEVICE_COOKIE: &str = "__Host-novacrm_device";
+
+/// Who asks. Their session must hold: a change looks it up, a read believes what was known of it a few seconds ago. A
+/// browser that changes something must prove that the request comes from our own pages. Somebody who must choose a
+/// password first is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct Authenticated(pub Caller);
 
@@ -30,35 +35,49 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let services = Arc::<Services>::from_ref(app);
-        let reads = matches!(parts.method, Method::GET | Method::HEAD);
-        let caller = match (bearer(&parts.headers), cookie(&parts.headers, ACCESS_COOKIE)) {
-            (Some(token), _) => auth::caller(&services, token).map_err(problem)?,
-            (None, Some(token)) => {
-                let caller = auth::caller(&services, token).map_err(problem)?;
-                let token = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
-                let proven = token.is_some_and(|token| services.tokens.csrf_matches(caller.session, token));
-                if !reads {
-                    same_origin(parts)?;
-                    if !proven {
-                        return Err(forbidden(
-                            "csrf_failed",
-                            Text::new(
-                                "L'en-tête `X-CSRF-Token` manque ou n'appartient pas à cette session.",
-                                "The header `X-CSRF-Token` is missing or does not belong to this session.",
-                            ),
-                        ));
-                    }
-                }
-                caller
-            }
-            (None, None) => return Err(problem(ServiceError::Unauthenticated)),
-        };
-        if reads {
-            return Ok(Self(caller));
-        }
-        auth::confirm(&services, caller).await.map(Self).map_err(problem)
+        authenticate(parts, app, false).await.map(Self)
     }
+}
+
+/// As [`Authenticated`], and also somebody who must choose a password first: for what they need to do so or to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct HasSession(pub Caller);
+
+impl FromRequestParts<App> for HasSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        authenticate(parts, app, true).await.map(Self)
+    }
+}
+
+async fn authenticate(parts: &Parts, app: &App, before_password_change: bool) -> Result<Caller, Problem> {
+    let services = Arc::<Services>::from_ref(app);
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    let caller = match (bearer(&parts.headers), cookie(&parts.headers, ACCESS_COOKIE)) {
+        (Some(token), _) => auth::caller(&services, token).map_err(problem)?,
+        (None, Some(token)) => {
+            let caller = auth::caller(&services, token).map_err(problem)?;
+            let token = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+            let proven = token.is_some_and(|token| services.tokens.csrf_matches(caller.session, token));
+            if !reads {
+                same_origin(parts)?;
+                if !proven {
+                    return Err(forbidden(
+                        "csrf_failed",
+                        Text::new(
+                            "L'en-tête `X-CSRF-Token` manque ou n'appartient pas à cette session.",
+                            "The header `X-CSRF-Token` is missing or does not belong to this session.",
+                        ),
+                    ));
+                }
+            }
+            caller
+        }
+        (None, None) => return Err(problem(ServiceError::Unauthenticated)),
+    };
+    let wanted = Wanted { change: !reads, before_password_change };
+    auth::confirm(&services, caller, wanted).await.map_err(problem)
 }
 
 /// The token of `Authorization: Bearer …`.
@@ -104,12 +123,14 @@ pub(super) fn same_origin(parts: &Parts) -> Result<(), Problem> {
 /// The headers and origin of a request, for operations that work before anybody is logged in.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// Address of the peer, if known.
+    /// Address of the client, if known: that of the peer, or what trusted proxies say.
     pub address: Option<IpAddr>,
     /// A browser sends it.
     pub browser: bool,
     /// The refresh token in its cookies.
     pub refresh: Option<String>,
+    /// The device in its cookies.
+    pub device: Option<String>,
     origin: Result<(), Problem>,
 }
 
@@ -123,14 +144,16 @@ impl Visitor {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Visitor {
+impl FromRequestParts<App> for Visitor {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
         Ok(Self {
-            address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
+            address: app.proxies.client(peer, &parts.headers),
             browser: from_browser(&parts.headers),
             refresh: cookie(&parts.headers, REFRESH_COOKIE).map(str::to_owned),
+            device: cookie(&parts.headers, DEVICE_COOKIE).map(str::to_owned),
             origin: same_origin(parts),
         })
     }

@@ -32,6 +32,14 @@ pub fn problem(error: ServiceError) -> Problem {
             "Too many attempts",
         )
         .retry_after(retry_after),
+        ServiceError::Busy { retry_after } => busy(retry_after),
+        ServiceError::PasswordMustChange => forbidden(
+            "password_change_required",
+            Text::new(
+                "Quelqu'un d'autre a choisi votre mot de passe : choisissez-en un nouveau par `POST /api/v1/auth/password`.",
+                "Somebody else chose your password: choose a new one with `POST /api/v1/auth/password`.",
+            ),
+        ),
         ServiceError::Forbidden(permission) => forbidden(
             "forbidden",
             Text::made(
@@ -147,6 +155,16 @@ fn unauthenticated(code: &'static str, detail: Text) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, code, "Authentification requise", "Authentication required")
         .detail(detail)
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"novacrm\""))
+}
+
+/// 503: nothing was done, and trying again in a moment may help.
+pub(super) fn busy(retry_after: u32) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Service occupé", "Service busy")
+        .detail(Text::new(
+            "Trop de requêtes attendent déjà ; réessayez dans un instant.",
+            "Too many requests are waiting already; try again in a moment.",
+        ))
+        .retry_after(retry_after)
 }
 
 /// 403.

@@ -121,6 +121,16 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, app).await?;
+        Self::read(caller, parts, body, app).await
+    }
+}
+
+impl<T: DeserializeOwned> Posted<T> {
+    /// Reads the body of somebody who is known.
+    ///
+    /// # Errors
+    /// When it is too long, breaks off or is not the JSON that is expected, or the key has another form.
+    pub(super) async fn read(caller: Caller, parts: Parts, body: Body, app: &App) -> Result<Self, Problem> {
         let kept = parts.clone();
         problem::json_type(&kept.headers)?;
         let bytes = novacrm_service::body::read(Request::from_parts(parts, body)).await?;

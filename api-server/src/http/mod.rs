@@ -11,9 +11,11 @@ use axum::response::Response;
 use axum::{Extension, Router};
 use novacrm_service::body::Limit;
 use novacrm_service::problem::{self, Pipeline};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
+use self::assessments::room::{Room, Rooms};
+use self::proxies::TrustedProxies;
 use crate::services::Services;
 
 pub mod assessments;
@@ -26,14 +28,15 @@ pub mod exchange;
 pub mod interactions;
 pub mod organisations;
 pub mod policies;
+pub mod proxies;
 pub mod site;
 pub mod users;
 pub mod views;
 
 /// Longest body, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
-/// Longest body of a request that anybody may send, in bytes.
-pub const CREDENTIALS_LIMIT: usize = 4096;
+/// Longest body of an operation that works before anybody is logged in, and of a change of a password.
+pub const CREDENTIALS_LIMIT: usize = 4 * 1024;
 /// Longest body of an assessment: the engine decides about texts that are too long, so they must reach it. JSON may
 /// double a text of line breaks and quotes.
 pub const ASSESSMENT_LIMIT: usize = 2 * novacrm_engine_wire::MAX_TEXT_BYTES + 64 * 1024;
@@ -42,13 +45,27 @@ pub const ASSESSMENT_LIMIT: usize = 2 * novacrm_engine_wire::MAX_TEXT_BYTES + 64
 #[derive(Clone, Debug)]
 pub struct App {
     services: Arc<Services>,
+    proxies: TrustedProxies,
+    rooms: Rooms,
 }
 
 impl App {
     /// An app over the use cases.
     #[must_use]
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services }
+        Self { services, proxies: TrustedProxies::default(), rooms: Rooms::new(Room::default()) }
+    }
+
+    /// Believes these proxies on the address of a client.
+    #[must_use]
+    pub fn trusting(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
+    }
+
+    /// Has so many assessments run at the same time.
+    #[must_use]
+    pub fn with_room(self, room: Room) -> Self {
+        Self { rooms: Rooms::new(room), ..self }
     }
 }
 
@@ -58,12 +75,19 @@ impl FromRef<App> for Arc<Services> {
     }
 }
 
+/// Refuses a body of more than [`CREDENTIALS_LIMIT`] bytes: before it is read where its length is told, and else as soon
+/// as that many came.
+fn small(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    routes.layer(Extension(Limit(CREDENTIALS_LIMIT)))
+}
+
 /// The operations, with their documentation.
 #[must_use]
 pub fn operations() -> OpenApiRouter<App> {
     let api = OpenApiRouter::new()
-        .routes(routes!(auth::login::login).layer(Extension(Limit(CREDENTIALS_LIMIT))))
-        .routes(routes!(auth::refresh::refresh).layer(Extension(Limit(CREDENTIALS_LIMIT))))
+        .routes(small(routes!(auth::login::login)))
+        .routes(small(routes!(auth::refresh::refresh)))
+        .routes(small(routes!(auth::password::change)))
         .routes(routes!(auth::logout::logout))
         .routes(routes!(auth::session::session))
         .routes(routes!(users::list::list, users::create::create))

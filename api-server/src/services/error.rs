@@ -17,12 +17,21 @@ pub enum ServiceError {
     /// The session ended: by logout, by age, or because a refresh token was used twice.
     #[error("the session ended")]
     SessionEnded,
-    /// Too many attempts to log in.
+    /// Too many attempts to log in, or to change a password.
     #[error("too many attempts; try again in {retry_after} s")]
     TooManyAttempts {
         /// Seconds until another attempt makes sense.
         retry_after: u32,
     },
+    /// Too much is waiting already; nothing was done.
+    #[error("busy; try again in {retry_after} s")]
+    Busy {
+        /// Seconds until another attempt makes sense.
+        retry_after: u32,
+    },
+    /// Somebody else chose the caller's password, so they must choose one first.
+    #[error("the password must be changed first")]
+    PasswordMustChange,
     /// The role lacks a permission.
     #[error("the permission {0} is missing")]
     Forbidden(Permission),

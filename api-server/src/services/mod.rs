@@ -8,6 +8,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 pub mod assessments;
+pub mod attempts;
 pub mod auth;
 pub mod contacts;
 pub mod cursor;
@@ -22,6 +23,7 @@ pub mod passwords;
 pub mod policies;
 pub mod ports;
 pub mod records;
+pub mod sessions;
 pub mod setup;
 pub mod timeline;
 pub mod tokens;
@@ -75,7 +77,11 @@ pub struct Services {
     /// Hashes passwords.
     pub passwords: passwords::Passwords,
     /// Limits attempts to log in.
-    pub attempts: auth::Attempts,
+    pub attempts: attempts::Attempts,
+    /// Counts what became of them.
+    pub outcomes: auth::Outcomes,
+    /// What is known of sessions for a few seconds.
+    pub sessions: sessions::LiveSessions,
     /// Makes and checks access tokens.
     pub tokens: tokens::Tokens,
     /// Signs cursors.

@@ -1,28 +1,144 @@
-//! Passwords: Argon2id with the parameters of OWASP's password storage cheat sheet (19 MiB, two passes, one
-//! lane), off the async threads and a few at a time, so that logins starve nothing else.
+//! Passwords: Argon2id with the parameters of OWASP's password storage cheat sheet (19 MiB, two passes, one lane), off
+//! the async threads and in bounded queues; and which passwords are refused.
+//!
+//! Hashing is what a log-in costs. Whoever is known (a device that logged in before, a user with a session) waits in one
+//! queue, everybody else in another, each with a worker of its own; so strangers never delay those who are known. A
+//! queue is bounded, and so is the part of it that one source may fill: whoever finds no place is refused at once.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::password_hash::{Output, SaltString};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use novacrm_api_domain::field::Fault;
+use novacrm_api_domain::user::check_password;
 use rand::TryRngCore;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::ServiceError;
+use super::attempts::Source;
 
 /// Memory of one hash, in KiB.
 const MEMORY_KIB: u32 = 19 * 1024;
 /// Passes over the memory.
 const PASSES: u32 = 2;
-/// Hashes at the same time.
-const CONCURRENT: usize = 2;
+/// Requests in a queue at most, the one whose password is hashed included.
+pub const QUEUE: usize = 32;
+/// Places of a queue that one source, device or user may take.
+pub const QUEUE_SHARE: usize = 2;
+/// Seconds after which a queue that was full has room: it takes less to empty it.
+const RETRY_AFTER: u32 = 1;
+
+/// Guesses below which a password is taken for a common one: what zxcvbn calls "somewhat guessable" (score 2) and less.
+const LEAST_GUESSES_LOG10: f64 = 8.0;
+
+/// Characters that a password has at least beside such words.
+const LEAST_BESIDE_CONTEXT: usize = 8;
+
+/// Words that passwords of this product's users are made of, beside the lists of zxcvbn (English words, names, the
+/// 30,000 passwords that leaks showed most often): the product, French keyboards and French words for what it is.
+const WORDS: [&str; 14] = [
+    "novacrm",
+    "azertyuiop",
+    "qsdfghjklm",
+    "wxcvbn",
+    "azerty",
+    "motdepasse",
+    "passe",
+    "bonjour",
+    "soleil",
+    "bienvenue",
+    "entreprise",
+    "administrateur",
+    "direction",
+    "conformite",
+];
+
+/// Who waits for a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Waiting {
+    /// A device that logged in before, or a user with a session.
+    Known(Uuid),
+    /// Anybody else.
+    Stranger(Source),
+}
+
+/// A bounded queue before one worker. No one may fill more than a share of it, so it is fair.
+struct Queue {
+    worker: Semaphore,
+    places: Mutex<Places>,
+}
+
+#[derive(Default)]
+struct Places {
+    taken: usize,
+    by: HashMap<Waiting, usize>,
+}
+
+/// A place in a queue, given back when it is dropped.
+pub struct Place {
+    queue: Arc<Queue>,
+    who: Waiting,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place(…)")
+    }
+}
+
+impl Queue {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { worker: Semaphore::new(1), places: Mutex::default() })
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place, or `None` when the queue or the share of it is full.
+    fn enter(self: &Arc<Self>, who: Waiting) -> Option<Place> {
+        let mut places = self.places();
+        let own = places.by.get(&who).copied().unwrap_or_default();
+        if places.taken >= QUEUE || own >= QUEUE_SHARE {
+            return None;
+        }
+        places.taken += 1;
+        places.by.insert(who, own + 1);
+        Some(Place { queue: Arc::clone(self), who })
+    }
+}
+
+impl Place {
+    /// Waits for one's turn.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, ServiceError> {
+        let closed = |_| ServiceError::Internal("password hashing stopped");
+        self.queue.worker.acquire().await.map_err(closed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.queue.places();
+        places.taken = places.taken.saturating_sub(1);
+        match places.by.get_mut(&self.who) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                places.by.remove(&self.who);
+            }
+        }
+    }
+}
 
 /// Hashes and checks passwords.
 #[derive(Clone)]
 pub struct Passwords {
-    permits: Arc<Semaphore>,
+    known: Arc<Queue>,
+    strangers: Arc<Queue>,
     /// What the passwords of unknown accounts are checked against, so that they take as long.
     decoy: Arc<str>,
 }
@@ -39,46 +155,105 @@ impl Passwords {
     /// # Errors
     /// When the system has no random numbers.
     pub fn new() -> Result<Self, ServiceError> {
-        Ok(Self { permits: Arc::new(Semaphore::new(CONCURRENT)), decoy: decoy()?.into() })
+        Ok(Self { known: Queue::new(), strangers: Queue::new(), decoy: decoy()?.into() })
     }
 
-    /// Hashes a new password.
+    /// Checks and hashes a new password, which was sent as `field`. `context` is what a guesser knows of its holder:
+    /// their address and name, what the tenant is called.
     ///
     /// # Errors
-    /// When the system has no random numbers or memory.
-    pub async fn hash(&self, password: &str) -> Result<String, ServiceError> {
-        let password = Zeroizing::new(password.as_bytes().to_vec());
-        self.run(move || hash(&password)).await?
+    /// When the password is refused (see [`check`]), the queue is full, or the system has no random numbers or memory.
+    pub async fn hash(
+        &self,
+        field: &'static str,
+        password: &str,
+        who: Waiting,
+        context: &[&str],
+    ) -> Result<String, ServiceError> {
+        check_password(password).map_err(|fault| ServiceError::field(field, fault))?;
+        let context: Vec<String> = context.iter().map(|&text| text.to_owned()).collect();
+        let password = Zeroizing::new(password.to_owned());
+        let hashed = run(self.enter(who)?, move || {
+            let context: Vec<&str> = context.iter().map(String::as_str).collect();
+            check(&password, &context).map_err(|fault| ServiceError::field(field, fault))?;
+            hash(password.as_bytes())
+        });
+        hashed.await?
+    }
+
+    /// Takes a place in a queue, before anything else is done for a request.
+    ///
+    /// # Errors
+    /// When the queue, or the share of who asks, is full.
+    pub fn enter(&self, who: Waiting) -> Result<Place, ServiceError> {
+        let queue = match who {
+            Waiting::Known(_) => &self.known,
+            Waiting::Stranger(_) => &self.strangers,
+        };
+        queue.enter(who).ok_or(ServiceError::Busy { retry_after: RETRY_AFTER })
     }
 
     /// Whether the password belongs to the hash. Without a hash it takes as long and says no.
     ///
     /// # Errors
     /// When the machine refuses the work.
-    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, ServiceError> {
+    pub async fn verify(
+        &self,
+        place: Place,
+        password: &str,
+        stored: Option<&str>,
+    ) -> Result<bool, ServiceError> {
         let known = stored.is_some();
         let stored = stored.map_or_else(|| Arc::clone(&self.decoy), Arc::from);
         let password = Zeroizing::new(password.as_bytes().to_vec());
-        let matches = self.run(move || verify(&password, &stored)).await?;
+        let matches = run(place, move || verify(&password, &stored)).await?;
         Ok(known && matches)
     }
+}
 
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ServiceError> {
-        let stopped = |_| ServiceError::Internal("password hashing stopped");
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| ServiceError::Internal("password hashing stopped"))?;
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        })
-        .await
-        .map_err(stopped)
+/// Does work when the turn of a place has come.
+async fn run<T: Send + 'static>(
+    place: Place,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServiceError> {
+    // Forgotten here and given back by the work: a request that is broken off does not free the worker early.
+    place.turn().await?.forget();
+    let work = tokio::task::spawn_blocking(move || {
+        let _worker = Worker(place);
+        work()
+    });
+    work.await.map_err(|_| ServiceError::Internal("password hashing stopped"))
+}
+
+/// The worker of a queue, freed when it is dropped.
+struct Worker(Place);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.queue.worker.add_permits(1);
     }
+}
+
+/// Refuses a password that guessers try first (NIST SP 800-63B-4, section 3.1.1.2: a blocklist of commonly used,
+/// expected or compromised passwords, and context-specific words). Patterns are found too: repetitions, sequences,
+/// keyboard rows, dates, and such words with a few characters added.
+///
+/// # Errors
+/// [`Fault::CommonPassword`].
+pub fn check(password: &str, context: &[&str]) -> Result<(), Fault> {
+    let parts = context.iter().flat_map(|text| text.split(|char: char| !char.is_alphanumeric()));
+    let whole = context.iter().copied();
+    // Shorter ones are in everything.
+    let words = parts.chain(whole).filter(|word| word.chars().count() >= 3).chain(WORDS);
+    let mut words: Vec<String> = words.map(str::to_lowercase).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let left = words.iter().fold(password.to_lowercase(), |left, word| left.replace(word.as_str(), ""));
+    if left.chars().count() < LEAST_BESIDE_CONTEXT {
+        return Err(Fault::CommonPassword);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let guesses = zxcvbn::zxcvbn(password, &words).guesses_log10();
+    if guesses < LEAST_GUESSES_LOG10 { Err(Fault::CommonPassword) } else { Ok(()) }
 }
 
 fn argon2() -> Result<Argon2<'static>, ServiceError> {
@@ -128,7 +303,88 @@ fn fill(bytes: &mut [u8]) -> Result<(), ServiceError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
+
+    fn stranger(number: u32) -> Waiting {
+        Waiting::Stranger(Source::of(Some(IpAddr::V4(Ipv4Addr::from_bits(number)))))
+    }
+
+    #[test]
+    fn a_queue_is_bounded_and_nobody_fills_more_than_a_share() {
+        let queue = Queue::new();
+        let mut places: Vec<_> = (0..10).filter_map(|_| queue.enter(stranger(1))).collect();
+        assert_eq!(places.len(), QUEUE_SHARE);
+        places.extend((2..100).filter_map(|number| queue.enter(stranger(number))));
+        assert_eq!(places.len(), QUEUE);
+        assert!(queue.enter(stranger(200)).is_none());
+        places.clear();
+        assert!(queue.enter(stranger(200)).is_some());
+        assert!(queue.places().by.is_empty(), "nothing is kept of who left");
+    }
+
+    #[tokio::test]
+    async fn whoever_finds_no_place_is_refused_at_once_and_known_users_still_get_one() {
+        let passwords = Passwords::new().unwrap();
+        let _worker = passwords.strangers.worker.acquire().await.unwrap();
+        let waiting: Vec<_> = (0..32)
+            .map(|number| {
+                let passwords = passwords.clone();
+                tokio::spawn(
+                    async move { passwords.verify(passwords.enter(stranger(number))?, "x", None).await },
+                )
+            })
+            .collect();
+        while passwords.strangers.places().taken < QUEUE {
+            tokio::task::yield_now().await;
+        }
+        let refused = passwords.enter(stranger(99)).err();
+        assert!(matches!(refused, Some(ServiceError::Busy { retry_after: 1.. })), "{refused:?}");
+        let place = passwords.enter(Waiting::Known(Uuid::nil())).unwrap();
+        let known = passwords.verify(place, "x", None).await;
+        assert!(!known.unwrap());
+        for request in &waiting {
+            request.abort();
+        }
+        for request in waiting {
+            assert!(request.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(passwords.strangers.places().taken, 0, "who breaks off leaves the queue");
+    }
+
+    #[test]
+    fn passwords_that_guessers_try_first_are_refused() {
+        let context = ["camille.durand@ateliers-brume.example", "Camille Durand", "Ateliers Brume"];
+        for common in [
+            "password1234",
+            "aaaaaaaaaaaaaa",
+            "123456789012",
+            "azertyuiop123",
+            "motdepasse2026",
+            "MotDePasse123!",
+            "qwertyuiop12",
+            "NovaCRM-2026!",
+            "camille.durand1",
+            "ateliersbrume1",
+            "AteliersBrume!",
+            "durand-camille",
+            "iloveyou2026!",
+        ] {
+            assert_eq!(check(common, &context), Err(Fault::CommonPassword), "{common}");
+        }
+        for good in [
+            "une phrase de passe de test",
+            "correct horse battery staple",
+            "Kq7vTzR2mWxL9pDa",
+            "quatre vélos bleus au grenier",
+            "\u{1F989}\u{1F33F}\u{1F9ED}\u{1F955}\u{1F6B2}\u{1F9C0}\u{1F4DA}\u{1FA81}\u{1F9F5}\u{1F3BB}\u{1F9CA}\u{1F50B}",
+        ] {
+            assert_eq!(check(good, &context), Ok(()), "{good}");
+        }
+        // As long as a password may be, and longer than zxcvbn looks at.
+        assert_eq!(check(&"k7Qz vélo ".repeat(25), &[]), Ok(()));
+    }
 
     #[test]
     fn the_decoy_costs_what_a_real_hash_costs_and_no_password_fits() {

@@ -83,6 +83,23 @@ pub struct Account {
     pub user: User,
     /// Argon2id, in PHC form.
     pub password_hash: String,
+    /// Somebody else chose it, so its holder must choose another before they may do anything else.
+    pub password_must_change: bool,
+}
+
+/// Who holds an account or a session.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The user.
+    pub user: User,
+    /// They must choose a password before they may do anything else.
+    pub password_must_change: bool,
+}
+
+impl From<Account> for Holder {
+    fn from(account: Account) -> Self {
+        Self { user: account.user, password_must_change: account.password_must_change }
+    }
 }
 
 /// What became of a refresh token.
@@ -97,7 +114,7 @@ pub enum Rotation {
         /// Its session.
         session_id: Uuid,
         /// Whose session.
-        user: Box<User>,
+        holder: Box<Holder>,
     },
 }
 
@@ -112,8 +129,21 @@ pub trait Accounts: Send + Sync {
     async fn by_email(&self, email_key: &str) -> Result<Option<Account>, StoreError>;
     /// Stores a new account.
     async fn insert(&self, account: &Account, once: Option<&Once>) -> Result<Written, StoreError>;
-    /// Stores a changed user; a new password, another role or a deactivation ends their sessions.
+    /// Stores a changed user; a new password, another role or a deactivation ends their sessions. A new password is one
+    /// that somebody else chose.
     async fn update(&self, user: &User, new_hash: Option<&str>) -> Result<Written, StoreError>;
+    /// The active account of a user.
+    async fn credentials(&self, user: Uuid) -> Result<Option<Account>, StoreError>;
+    /// Stores a password that its holder chose, if the stored one still has the hash `before`, and ends their sessions
+    /// but `keep`. [`Written::Gone`] when it has another.
+    async fn change_password(
+        &self,
+        user: Uuid,
+        before: &str,
+        new_hash: &str,
+        keep: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Written, StoreError>;
     /// Stores a session and its first refresh token.
     async fn start_session(
         &self,
@@ -131,7 +161,7 @@ pub trait Accounts: Send + Sync {
         now: OffsetDateTime,
     ) -> Result<Rotation, StoreError>;
     /// The active user of a session that did not end.
-    async fn session_user(&self, session: Uuid, now: OffsetDateTime) -> Result<Option<User>, StoreError>;
+    async fn session_holder(&self, session: Uuid, now: OffsetDateTime) -> Result<Option<Holder>, StoreError>;
     /// Ends a session.
     async fn end_session(&self, session: Uuid, now: OffsetDateTime) -> Result<(), StoreError>;
 }

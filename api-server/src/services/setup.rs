@@ -19,29 +19,44 @@ use super::users::{self, UserFilter};
 pub trait Tables: Accounts + Records<Organisation> + Records<Contact> + Records<Interaction> {}
 impl<T: Accounts + Records<Organisation> + Records<Contact> + Records<Interaction>> Tables for T {}
 
+/// The first account, as it is asked for.
+pub struct FirstAccount<'a> {
+    /// Address it logs in with.
+    pub email: &'a str,
+    /// What its holder is called.
+    pub display_name: &'a str,
+    /// Its first password.
+    pub password: &'a str,
+    /// Language of its holder.
+    pub locale: Locale,
+    /// Its holder must choose a password at the first log-in. Only where they chose the first one may it stay.
+    pub password_must_change: bool,
+    /// What the tenant is called; no password may be made of it alone.
+    pub tenant_name: &'a str,
+}
+
 /// Makes the first account, of role `direction`. `false`: there is an account already.
 ///
 /// # Errors
-/// When the fields are not valid, or the database is away.
+/// When the fields are not valid, the password is too easy to guess, or the database is away.
 pub async fn first_account(
     tables: &dyn Accounts,
     now: OffsetDateTime,
-    email: &str,
-    display_name: &str,
-    password: &str,
-    locale: Locale,
+    first: &FirstAccount<'_>,
 ) -> Result<bool, ServiceError> {
     if find_user(tables, UserFilter::default()).await?.is_some() {
         return Ok(false);
     }
     let input = UserInput {
-        email: email.to_owned(),
-        display_name: display_name.to_owned(),
+        email: first.email.to_owned(),
+        display_name: first.display_name.to_owned(),
         role: Role::Direction,
-        locale,
+        locale: first.locale,
         active: true,
     };
-    let account = users::account(&Passwords::new()?, now, input, password, None).await?;
+    let passwords = Passwords::new()?;
+    let mut account = users::account(&passwords, now, input, first.password, None, first.tenant_name).await?;
+    account.password_must_change = first.password_must_change;
     tables.insert(&account, None).await?;
     Ok(true)
 }

@@ -1,4 +1,5 @@
-//! Tokens: signed access tokens of ten minutes, random refresh tokens, and the CSRF token of a session.
+//! Tokens: signed access tokens of ten minutes, random refresh tokens, the CSRF token of a session, and the device
+//! cookie, by which a browser that logged in to an account before is known.
 
 use std::fmt;
 
@@ -21,6 +22,9 @@ use super::keys::Key;
 pub const ACCESS_LIFETIME: Duration = Duration::minutes(10);
 /// How long a session lasts at most, however often it is refreshed.
 pub const SESSION_LIFETIME: Duration = Duration::days(7);
+
+/// How long a device is known after a log-in.
+pub const DEVICE_LIFETIME: Duration = Duration::days(180);
 
 const AUDIENCE: &str = "novacrm-api";
 
@@ -46,6 +50,34 @@ struct Claims {
     role: Role,
 }
 
+/// A keyed hash of the address of an account: names it in logs and limits without telling who it is. It cannot be
+/// computed, nor compared with another tenant's, without the tenant's key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AccountHash([u8; 16]);
+
+impl AccountHash {
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+impl fmt::Display for AccountHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for AccountHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Bytes of a device cookie before its signature: an identifier and the second it was made in.
+const DEVICE_BYTES: usize = 24;
+
 /// Makes and checks tokens.
 pub struct Tokens {
     encode: EncodingKey,
@@ -54,6 +86,8 @@ pub struct Tokens {
     validation: Validation,
     issuer: String,
     csrf: Key,
+    account: Key,
+    device: Key,
 }
 
 impl fmt::Debug for Tokens {
@@ -92,6 +126,8 @@ impl Tokens {
             validation,
             issuer,
             csrf: Key::new(derive(b"csrf")?),
+            account: Key::new(derive(b"account")?),
+            device: Key::new(derive(b"device")?),
         })
     }
 
@@ -142,11 +178,59 @@ impl Tokens {
     }
 
     fn csrf_mac(&self, session: Uuid) -> Result<Hmac<Sha256>, ServiceError> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.csrf.bytes())
-            .map_err(|_| ServiceError::Internal("a key of the wrong length"))?;
+        let mut mac = mac(&self.csrf)?;
         mac.update(session.as_bytes());
         Ok(mac)
     }
+
+    /// The keyed hash of an account's address, as `EmailAddress::key` writes it.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn account(&self, email_key: &str) -> Result<AccountHash, ServiceError> {
+        let mut mac = mac(&self.account)?;
+        mac.update(email_key.as_bytes());
+        let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut hash = [0; 16];
+        hash.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        Ok(AccountHash(hash))
+    }
+
+    /// A new device cookie for an account that was logged in to.
+    ///
+    /// # Errors
+    /// Never in practice.
+    pub fn new_device(&self, account: AccountHash, now: OffsetDateTime) -> Result<String, ServiceError> {
+        let mut bytes = Uuid::new_v4().as_bytes().to_vec();
+        bytes.extend(now.unix_timestamp().to_be_bytes());
+        let signature = self.device_mac(account, &bytes)?.finalize().into_bytes();
+        bytes.extend(signature);
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The device that a cookie names, when it was made for this account and is not too old. The signature is compared
+    /// in constant time.
+    #[must_use]
+    pub fn device(&self, account: AccountHash, cookie: &str, now: OffsetDateTime) -> Option<Uuid> {
+        let bytes = URL_SAFE_NO_PAD.decode(cookie).ok()?;
+        let (named, signature) = bytes.split_at_checked(DEVICE_BYTES)?;
+        self.device_mac(account, named).ok()?.verify_slice(signature).ok()?;
+        let (id, made) = named.split_at_checked(16)?;
+        let made = i64::from_be_bytes(made.try_into().ok()?);
+        let age = now.unix_timestamp().saturating_sub(made);
+        (age < DEVICE_LIFETIME.whole_seconds()).then(|| Uuid::from_slice(id).ok())?
+    }
+
+    fn device_mac(&self, account: AccountHash, named: &[u8]) -> Result<Hmac<Sha256>, ServiceError> {
+        let mut mac = mac(&self.device)?;
+        mac.update(account.bytes());
+        mac.update(named);
+        Ok(mac)
+    }
+}
+
+fn mac(key: &Key) -> Result<Hmac<Sha256>, ServiceError> {
+    Hmac::new_from_slice(key.bytes()).map_err(|_| ServiceError::Internal("a key of the wrong length"))
 }
 
 /// A new refresh token: 32 random bytes.
@@ -211,5 +295,30 @@ mod tests {
         assert!(tokens.csrf_matches(mine, &token));
         assert!(!tokens.csrf_matches(other, &token));
         assert!(!tokens.csrf_matches(mine, ""));
+    }
+
+    #[test]
+    fn a_device_is_known_for_one_account_of_one_tenant_for_a_time() {
+        let (now, tokens) = (OffsetDateTime::now_utc(), tokens(1, "a"));
+        let (mine, other) = (tokens.account("a@a.example").unwrap(), tokens.account("b@a.example").unwrap());
+        let cookie = tokens.new_device(mine, now).unwrap();
+        let device = tokens.device(mine, &cookie, now).unwrap();
+        assert_eq!(tokens.device(mine, &cookie, now + DEVICE_LIFETIME - Duration::SECOND), Some(device));
+        assert_eq!(tokens.device(mine, &cookie, now + DEVICE_LIFETIME), None);
+        assert_eq!(tokens.device(other, &cookie, now), None);
+        let elsewhere = super::tests::tokens(2, "a");
+        assert_eq!(elsewhere.device(elsewhere.account("a@a.example").unwrap(), &cookie, now), None);
+        for place in 0..cookie.len() {
+            let mut bytes = cookie.clone().into_bytes();
+            bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(bytes).unwrap();
+            // The last character holds bits that are not part of the value.
+            if forged != cookie && place + 1 < cookie.len() {
+                assert_eq!(tokens.device(mine, &forged, now), None, "{place}");
+            }
+        }
+        for broken in ["", "AAAA", "é", &"A".repeat(5000)] {
+            assert_eq!(tokens.device(mine, broken, now), None);
+        }
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::list::{self, Key, ListRequest, Listed, Listing, Sort, SortField};
 use super::once::{self, Answer, OnceKey};
-use super::passwords::Passwords;
+use super::passwords::{Passwords, Waiting};
 use super::ports::{Account, Written};
 use super::records::{self, Render};
 use super::tokens::Caller;
@@ -85,8 +85,8 @@ pub async fn create(
     if let Some(answer) = once::replay(services, key).await? {
         return Ok(answer);
     }
-    let account =
-        account(&services.passwords, services.clock.now(), input, password, Some(caller.user)).await?;
+    let (now, actor) = (services.clock.now(), Some(caller.user));
+    let account = account(&services.passwords, now, input, password, actor, &services.tenant_name).await?;
     let reply = render(&account.user, 201);
     let once = once::keep(services, key, &reply, vec![account.user.meta.id])?;
     match services.accounts.insert(&account, once.as_ref()).await? {
@@ -95,16 +95,18 @@ pub async fn create(
     }
 }
 
-/// A new account, not yet stored. Without an actor it makes itself: the first one.
+/// A new account, not yet stored. Without an actor it makes itself: the first one. A password that an actor chose must
+/// be changed by the holder.
 ///
 /// # Errors
-/// When fields are not valid.
+/// When fields are not valid, or the password is too easy to guess.
 pub async fn account(
     passwords: &Passwords,
     now: OffsetDateTime,
     input: UserInput,
     password: &str,
     actor: Option<Uuid>,
+    tenant_name: &str,
 ) -> Result<Account, ServiceError> {
     let mut errors = input.validate().err().unwrap_or_default();
     if let Err(fault) = check_password(password) {
@@ -116,15 +118,18 @@ pub async fn account(
     let details = input.validate()?;
     let id = Uuid::now_v7();
     let meta = Meta::new(id, id, actor.unwrap_or(id), now);
-    let password_hash = passwords.hash(password).await?;
-    Ok(Account { user: User { meta, details }, password_hash })
+    let who = Waiting::Known(actor.unwrap_or(id));
+    let context = [details.email.as_str(), details.display_name.as_str(), tenant_name];
+    let password_hash = passwords.hash("password", password, who, &context).await?;
+    Ok(Account { user: User { meta, details }, password_hash, password_must_change: actor.is_some() })
 }
 
-/// Changes a user: who they are, their role, whether they may log in, their password.
+/// Changes a user: who they are, their role, whether they may log in, and the password of somebody else, who must then
+/// choose another.
 ///
 /// # Errors
-/// When the caller may not, the user changed since they read it, fields are not valid, or the last administrator
-/// would be gone.
+/// When the caller may not, the user changed since they read it, fields are not valid, the password is their own, or
+/// the last administrator would be gone.
 pub async fn change(
     services: &Services,
     caller: &Caller,
@@ -146,13 +151,18 @@ pub async fn change(
     change(&mut input);
     user.details = input.validate()?;
     let new_hash = match password {
+        // One's own needs the current one, or a session that was left open would be enough to take an account over.
+        Some(_) if id == caller.user => return Err(ServiceError::field("password", Fault::OwnPassword)),
         Some(password) => {
-            check_password(password).map_err(|fault: Fault| ServiceError::field("password", fault))?;
-            Some(services.passwords.hash(password).await?)
+            let context =
+                [user.details.email.as_str(), user.details.display_name.as_str(), &services.tenant_name];
+            let who = Waiting::Known(caller.user);
+            Some(services.passwords.hash("password", password, who, &context).await?)
         }
         None => None,
     };
     user.meta.touch(caller.user, services.clock.now());
     records::done(services.accounts.update(&user, new_hash.as_deref()).await?)?;
+    services.sessions.forget_user(id);
     Ok(user)
 }

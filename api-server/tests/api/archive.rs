@@ -63,8 +63,15 @@ async fn content(pool: &PgPool) -> BTreeMap<String, (i64, Option<String>)> {
 async fn filled(pool: PgPool) -> Api {
     let api = Api::new(pool.clone()).await;
     let now = api.services.clock.now();
-    let email = "direction@exemple.fr";
-    setup::first_account(&api.database, now, email, "Direction", PASSWORD, Locale::Fr).await.unwrap();
+    let first = setup::FirstAccount {
+        email: "direction@exemple.fr",
+        display_name: "Direction",
+        password: PASSWORD,
+        locale: Locale::Fr,
+        password_must_change: true,
+        tenant_name: "acme",
+    };
+    setup::first_account(&api.database, now, &first).await.unwrap();
     setup::demo(&api.database, now).await.unwrap();
     // The statement's own literals: a tab, a line feed, a backslash, what stands for NULL, and other scripts.
     let odd = r"UPDATE interactions SET body = E'a\tb\nc\\d \\N \r é 漢字 🙂', subject = '\N'

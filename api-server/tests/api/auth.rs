@@ -139,7 +139,7 @@ async fn a_browser_gets_cookies_alone_and_must_prove_where_a_change_comes_from(p
         .iter()
         .map(|cookie| cookie.to_str().unwrap().to_owned())
         .collect();
-    assert_eq!(cookies.len(), 2);
+    assert_eq!(cookies.len(), 3, "access, refresh, device");
     for cookie in &cookies {
         assert!(cookie.starts_with("__Host-novacrm_"));
         for attribute in ["Path=/", "HttpOnly", "Secure", "SameSite=Lax"] {

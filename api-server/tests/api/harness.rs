@@ -1,6 +1,6 @@
 //! A running API: router, database, users with sessions, an engine over mutual TLS.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -112,6 +112,7 @@ pub struct Call {
     path: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    peer: IpAddr,
 }
 
 pub fn call(method: &str, path: &str) -> Call {
@@ -120,6 +121,7 @@ pub fn call(method: &str, path: &str) -> Call {
         path: format!("/api/v1{path}"),
         headers: Vec::new(),
         body: Vec::new(),
+        peer: IpAddr::from([192, 0, 2, 7]),
     }
 }
 
@@ -142,6 +144,12 @@ impl Call {
         self.header("content-type", "application/json")
     }
 
+    /// Sends it from an address.
+    pub fn from(mut self, peer: impl Into<IpAddr>) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
     pub fn at(mut self, path: &str) -> Self {
         self.path = path.to_owned();
         self
@@ -157,7 +165,7 @@ impl Call {
             request = request.header(name, value);
         }
         let mut request = request.body(Body::from(self.body)).unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((self.peer, 4711))));
         let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -188,6 +196,12 @@ impl Api {
         Self { router, database, clock, engine, services }
     }
 
+    /// Another router over the same use cases, as another replica is, with other settings.
+    pub fn router(&self, set: impl FnOnce(App) -> App) -> Router {
+        let app = set(App::new(Arc::clone(&self.services)));
+        http::router(app, None, Pipeline::new(&mut Registry::default()))
+    }
+
     /// A user of a role with a session of their own.
     pub async fn login(&self, role: Role) -> Login {
         let email = format!("{}.{}@exemple.fr", role.as_str(), Uuid::now_v7().simple());
@@ -198,9 +212,10 @@ impl Api {
             locale: Locale::Fr,
             active: true,
         };
-        let account = users::account(&Passwords::new().unwrap(), self.clock.now(), input, PASSWORD, None)
-            .await
-            .unwrap();
+        let account =
+            users::account(&Passwords::new().unwrap(), self.clock.now(), input, PASSWORD, None, "Acme")
+                .await
+                .unwrap();
         Accounts::insert(&self.database, &account, None).await.unwrap();
         self.session(account.user.meta.id, role, email).await
     }
@@ -238,6 +253,8 @@ pub enum Mood {
     Unready,
     /// Handles the request, and loses the answer.
     LosesAnswer,
+    /// Keeps requests waiting until it is in another mood.
+    Waits,
 }
 
 /// An HTTPS server that speaks the engine's contract and keeps records by request id, as the engine does.
@@ -314,7 +331,11 @@ impl TestEngine {
 
 async fn analyze(State(state): State<Arc<EngineState>>, Json(request): Json<AnalyzeRequest>) -> Response {
     state.calls.fetch_add(1, Ordering::SeqCst);
-    let mood = *state.mood.lock().unwrap();
+    let mood = || *state.mood.lock().unwrap();
+    while mood() == Mood::Waits {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let mood = mood();
     if mood == Mood::Unready {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }

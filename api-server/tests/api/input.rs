@@ -113,7 +113,7 @@ async fn sql_in_every_text_is_text(pool: PgPool) {
 
 /// Keeps all log lines of a test.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub struct Lines(pub Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -2,6 +2,8 @@
 //! each test is its own; `DATABASE_URL` names a server that may create databases.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod archive;
 #[cfg(test)]
 mod assessments;
@@ -11,6 +13,8 @@ mod auth;
 mod contract;
 #[cfg(test)]
 mod erasure;
+#[cfg(test)]
+mod guessing;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
@@ -23,6 +27,8 @@ mod permissions;
 mod records;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod room;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]

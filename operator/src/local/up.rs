@@ -46,6 +46,10 @@ const RENEW_EVERY: Duration = Duration::from_secs(3600);
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Pause after an engine could not be asked, or answered the same again.
 const ENGINE_PAUSE: Duration = Duration::from_millis(200);
+/// Names the first account, in the environment of the job that makes it.
+const FIRST_ACCOUNT: &str = "NOVACRM_BOOTSTRAP_ADMIN_EMAIL";
+/// Says there whether its holder must choose another password.
+const FIRST_PASSWORD_CHANGE: &str = "NOVACRM_BOOTSTRAP_ADMIN_PASSWORD_CHANGE";
 
 /// What `up` is told.
 #[derive(Clone, Debug)]
@@ -593,7 +597,11 @@ impl Up<'_> {
         site: &Site,
     ) -> Result<(), UpError> {
         let Some(pod) = pod else { return Ok(()) };
-        let process = process(name, pod, site)?;
+        let mut process = process(name, pod, site)?;
+        if process.env.contains_key(FIRST_ACCOUNT) {
+            // Whoever starts the system has the first password from its terminal, and nobody else chose it.
+            process.env.insert(FIRST_PASSWORD_CHANGE.to_owned(), "optional".to_owned());
+        }
         let running = self.tenants.get(namespace);
         if running.is_some_and(|running| running.jobs.get(name) == Some(&process)) {
             return Ok(());

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::room::Admitted;
 use crate::http::error::problem;
 use crate::http::exchange::{Posted, answer, key_required, reply};
 use crate::http::views::AssessmentView;
@@ -39,7 +40,8 @@ pub struct New {
 /// Assess a prompt.
 ///
 /// The compliance engine decides what may leave, and records it before it answers. The verdict is kept on the
-/// contact's timeline, without the prompt. Needs `Idempotency-Key`.
+/// contact's timeline, without the prompt. Needs `Idempotency-Key`. One user may have some assessments run at the same
+/// time: 429 beyond that, 503 when all users together have too many; nothing was done then.
 #[utoipa::path(
     post,
     path = "/assessments",
@@ -52,7 +54,8 @@ pub struct New {
 )]
 pub async fn create(
     State(services): State<Arc<Services>>,
-    Posted { caller, body: new, key }: Posted<New>,
+    // The place is kept until the engine has answered.
+    Admitted { posted: Posted { caller, body: new, key }, place: _place }: Admitted<New>,
 ) -> Result<Response, Problem> {
     let key = key.ok_or_else(key_required)?;
     let question = Question {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::SessionView;
 use crate::http::caller::Visitor;
 use crate::http::error::problem;
+use crate::services::auth::Visit;
 use crate::services::{Services, auth};
 
 /// Who logs in.
@@ -25,8 +26,9 @@ pub struct Credentials {
 
 /// Log in.
 ///
-/// Five attempts a minute to one account from one address. Programs get the tokens in the body; browsers, which
-/// send `Origin`, get them as cookies alone.
+/// Failed attempts are limited, per account and source and per source, never so that somebody else cannot log in; a
+/// browser that logged in before shows a cookie and has a limit of its own. 429 when too many failed, 503 when too many
+/// are waiting. Programs get the tokens in the body; browsers, which send `Origin`, get them as cookies alone.
 #[utoipa::path(
     post,
     path = "/auth/login",
@@ -43,8 +45,8 @@ pub async fn login(
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
     visitor.same_origin()?;
-    let granted = auth::login(&services, &credentials.email, &credentials.password, visitor.address)
-        .await
-        .map_err(problem)?;
+    let visit = Visit { address: visitor.address, device: visitor.device.as_deref() };
+    let granted =
+        auth::login(&services, &credentials.email, &credentials.password, visit).await.map_err(problem)?;
     Ok(super::granted(granted, visitor.browser))
 }

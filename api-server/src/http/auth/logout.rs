@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use novacrm_service::problem::Problem;
 
-use crate::http::caller::Authenticated;
+use crate::http::caller::HasSession;
 use crate::http::error::problem;
 use crate::services::{Services, auth};
 
 /// Log out.
 ///
-/// Ends the session: its refresh token no longer holds, nothing can be changed with its access token, and reading
-/// with it ends within ten minutes.
+/// Ends the session: its refresh token no longer holds, nothing can be changed with its access token, and reading with it
+/// ends within three seconds.
 #[utoipa::path(
     post,
     path = "/auth/logout",
@@ -25,7 +25,7 @@ use crate::services::{Services, auth};
 )]
 pub async fn logout(
     State(services): State<Arc<Services>>,
-    Authenticated(caller): Authenticated,
+    HasSession(caller): HasSession,
 ) -> Result<Response, Problem> {
     auth::logout(&services, &caller).await.map_err(problem)?;
     Ok(super::forgotten(StatusCode::NO_CONTENT))

@@ -8,12 +8,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::{ACCESS_COOKIE, REFRESH_COOKIE};
+use super::caller::{ACCESS_COOKIE, DEVICE_COOKIE, REFRESH_COOKIE};
 use crate::services::auth::{Granted, Session};
-use crate::services::tokens::{ACCESS_LIFETIME, SESSION_LIFETIME};
+use crate::services::tokens::{ACCESS_LIFETIME, DEVICE_LIFETIME, SESSION_LIFETIME};
 
 pub mod login;
 pub mod logout;
+pub mod password;
 pub mod refresh;
 pub mod session;
 
@@ -41,6 +42,9 @@ pub struct SessionView {
     permissions: Vec<String>,
     /// Where.
     tenant: Tenant,
+    /// Somebody else chose the password: until it is changed with `POST /auth/password`, every other operation answers
+    /// 403 `password_change_required`.
+    password_change_required: bool,
 }
 
 /// Who a session belongs to.
@@ -83,6 +87,7 @@ impl From<Session> for SessionView {
             },
             permissions: session.permissions.iter().map(Permission::to_string).collect(),
             tenant: Tenant { name: session.tenant_name },
+            password_change_required: session.password_must_change,
         }
     }
 }
@@ -91,6 +96,7 @@ impl From<Session> for SessionView {
 fn granted(granted: Granted, browser: bool) -> Response {
     let access = cookie(ACCESS_COOKIE, &granted.access_token, ACCESS_LIFETIME.whole_seconds());
     let refresh = cookie(REFRESH_COOKIE, &granted.refresh_token, SESSION_LIFETIME.whole_seconds());
+    let device = granted.device.map(|device| cookie(DEVICE_COOKIE, &device, DEVICE_LIFETIME.whole_seconds()));
     let mut view = SessionView::from(granted.session);
     if !browser {
         view.access_token = Some(granted.access_token);
@@ -99,18 +105,18 @@ fn granted(granted: Granted, browser: bool) -> Response {
         view.refresh_token = Some(granted.refresh_token);
     }
     let mut response = axum::Json(view).into_response();
-    set(response.headers_mut(), [access, refresh]);
+    set(response.headers_mut(), [access, refresh].into_iter().chain(device));
     response
 }
 
-/// Takes the cookies away.
+/// Takes the cookies of a session away. That of the device stays: it lets nobody in.
 fn forgotten(response: impl IntoResponse) -> Response {
     let mut response = response.into_response();
     set(response.headers_mut(), [cookie(ACCESS_COOKIE, "", 0), cookie(REFRESH_COOKIE, "", 0)]);
     response
 }
 
-fn set(headers: &mut HeaderMap, cookies: [String; 2]) {
+fn set(headers: &mut HeaderMap, cookies: impl IntoIterator<Item = String>) {
     for cookie in cookies.into_iter().filter_map(|cookie| HeaderValue::try_from(cookie).ok()) {
         headers.append(SET_COOKIE, cookie);
     }

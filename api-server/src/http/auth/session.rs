@@ -7,7 +7,7 @@ use axum::response::Response;
 use novacrm_service::problem::Problem;
 
 use super::SessionView;
-use crate::http::caller::Authenticated;
+use crate::http::caller::HasSession;
 use crate::http::error::problem;
 use crate::http::exchange::data;
 use crate::services::{Services, auth};
@@ -25,7 +25,7 @@ use crate::services::{Services, auth};
 )]
 pub async fn session(
     State(services): State<Arc<Services>>,
-    Authenticated(caller): Authenticated,
+    HasSession(caller): HasSession,
 ) -> Result<Response, Problem> {
     let session = auth::session(&services, &caller).await.map_err(problem)?;
     Ok(data(&SessionView::from(session)))

@@ -38,7 +38,8 @@ pub struct Patch {
     /// Whether they may log in; `false` ends their sessions.
     #[serde(default, deserialize_with = "present")]
     active: Option<bool>,
-    /// A new password, of 12 to 256 characters; it ends their sessions.
+    /// A new password, of 12 to 256 characters and not easy to guess; it ends their sessions, and they must choose another
+    /// at their next log-in. Not for one's own, see `POST /auth/password`.
     #[serde(default, deserialize_with = "present")]
     password: Option<String>,
 }

@@ -30,7 +30,7 @@ pub struct New {
     #[serde(default)]
     #[schema(value_type = String)]
     locale: Locale,
-    /// Their first password, of 12 to 256 characters.
+    /// Their first password, of 12 to 256 characters and not easy to guess; they must choose another at their first log-in.
     password: String,
 }
 
