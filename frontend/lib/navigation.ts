@@ -35,6 +35,11 @@ export function loginPath(from: string): string {
   return `/login/?next=${encodeURIComponent(from)}`;
 }
 
+/** The page where a person changes their password, and then goes on. */
+export function passwordPath(next: string): string {
+  return `/password/?next=${encodeURIComponent(next)}`;
+}
+
 /** Links come from the law catalogue; whatever is not a web address is shown as text. */
 export function isWebAddress(url: string): boolean {
   return /^https?:\/\//i.test(url) && URL.canParse(url);

@@ -10,6 +10,7 @@ const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-prac
 /** Each page, and the text that stands on it once its data has arrived. */
 const PAGES: { name: string; path: string; ready: MessageKey }[] = [
   { name: 'login', path: '/login/', ready: 'login.submit' },
+  { name: 'password', path: '/password/', ready: 'password.hint' },
   { name: 'contacts', path: '/contacts/', ready: 'contacts.table' },
   { name: 'contact', path: '', ready: 'timeline.proof' },
   { name: 'assistant', path: '/assistant/', ready: 'assistant.waiting.title' },
@@ -87,7 +88,7 @@ test('every page fits a screen of 320 pixels', async ({ page, complaints }) => {
 });
 
 test('pages are served under a strict policy, with no inline style to break it', async ({ page }) => {
-  for (const path of ['/login/', '/contacts/', '/assistant/', '/policies/']) {
+  for (const path of ['/login/', '/password/', '/contacts/', '/assistant/', '/policies/']) {
     const answer = await page.request.get(path);
     const policy = answer.headers()['content-security-policy'] ?? '';
     expect(policy).toContain("style-src 'self'");

@@ -10,22 +10,29 @@ import { useAdoptSession, useSession } from '@/hooks/useSession';
 import { onSessionLost } from '@/lib/api/client';
 import { errorKind } from '@/lib/api/problem';
 import type { Session } from '@/lib/api/types';
-import { HOME, loginPath } from '@/lib/navigation';
+import { HOME, loginPath, passwordPath } from '@/lib/navigation';
 import { useI18n } from '@/lib/i18n';
 import { LoginForm } from './LoginForm';
 
-/** Shows the pages of the CRM to who is logged in; sends everybody else to the login and back. */
+/**
+ * Shows the pages of the CRM to who is logged in; sends everybody else to the login and back, and who must choose a
+ * password first to the page for that.
+ */
 export function SessionGate({ children }: { children: (session: Session) => ReactNode }) {
   const { data: session, error, refetch } = useSession();
   const router = useRouter();
   const pathname = usePathname();
   const nobody = session === undefined && errorKind(error) === 'session_expired';
 
-  useEffect(() => {
-    if (nobody) router.replace(loginPath(pathname + window.location.search));
-  }, [nobody, pathname, router]);
+  const mustChange = session?.password_change_required === true;
 
-  if (session !== undefined) {
+  useEffect(() => {
+    const here = pathname + window.location.search;
+    if (nobody) router.replace(loginPath(here));
+    else if (mustChange) router.replace(passwordPath(here));
+  }, [nobody, mustChange, pathname, router]);
+
+  if (session !== undefined && !mustChange) {
     return (
       <>
         {children(session)}

@@ -1,6 +1,7 @@
 'use client';
 
 import { useMutation } from '@tanstack/react-query';
+import { usePathname, useRouter } from 'next/navigation';
 import { useEffect, useRef } from 'react';
 import { Button } from '@/components/ui/Button';
 import { ErrorNotice } from '@/components/ui/states';
@@ -8,11 +9,14 @@ import { Icon } from '@/components/ui/icons';
 import { signOut } from '@/hooks/useSession';
 import type { Session } from '@/lib/api/types';
 import { useI18n } from '@/lib/i18n';
+import { passwordPath } from '@/lib/navigation';
 import { ThemeSelect } from './Preferences';
 
-/** Who is logged in, the theme, and the way out. */
+/** Who is logged in, the theme, their password, and the way out. */
 export function AccountMenu({ session }: { session: Session }) {
   const { t } = useI18n();
+  const router = useRouter();
+  const pathname = usePathname();
   const menu = useRef<HTMLDetailsElement>(null);
   const leave = useMutation({ mutationFn: signOut });
 
@@ -47,6 +51,9 @@ export function AccountMenu({ session }: { session: Session }) {
           </p>
         </div>
         <ThemeSelect />
+        <Button variant="ghost" onClick={() => router.push(passwordPath(pathname + window.location.search))}>
+          {t('password.title')}
+        </Button>
         {leave.isError && <ErrorNotice error={leave.error} />}
         <Button variant="secondary" disabled={leave.isPending} onClick={() => leave.mutate()}>
           {t('login.logout')}

@@ -63,6 +63,12 @@ export async function login(email: string, password: string): Promise<Session> {
   return adopt((await readAnswer<Session>(response)).data);
 }
 
+/** Changes one's own password. The other sessions end; this one goes on. */
+export async function changePassword(current: string, chosen: string): Promise<Session> {
+  const body = { current_password: current, new_password: chosen };
+  return adopt((await request<Session>('POST', '/auth/password', { body })).data);
+}
+
 export async function logout(): Promise<void> {
   try {
     await request<void>('POST', '/auth/logout');
@@ -115,6 +121,7 @@ function adopt(session: Session): Session {
     user: session.user,
     permissions: session.permissions,
     tenant: session.tenant,
+    password_change_required: session.password_change_required,
   };
 }
 

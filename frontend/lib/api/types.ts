@@ -20,6 +20,8 @@ export interface Session {
   user: User;
   permissions: string[];
   tenant: { name: string };
+  /** Somebody else chose the password: until it is changed, nothing else is allowed. */
+  password_change_required: boolean;
 }
 
 export interface Page<T> {
