@@ -51,6 +51,14 @@ async fn a_newcomer_gets_what_the_readme_promises() {
     let mut system = System::start(options()).await.unwrap();
     let api = system.log_in().await.unwrap();
 
+    // The password that `up` printed may stay.
+    let password = system.secret("acme-admin", "password").unwrap();
+    let (status, session) = api
+        .post("/auth/login", &json!({ "email": "admin@acme.example", "password": password }))
+        .await
+        .unwrap();
+    assert_eq!((status, &session["password_change_required"]), (StatusCode::OK, &json!(false)));
+
     // Contacts are there, and one can be opened.
     let (status, contacts) = api.get("/contacts?limit=5").await.unwrap();
     assert_eq!(status, StatusCode::OK, "{contacts}");

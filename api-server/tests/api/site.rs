@@ -40,6 +40,12 @@ async fn pages_are_served_under_a_policy_that_names_their_scripts(pool: PgPool) 
     for path in ["/../Cargo.toml", "/..%2f..%2fetc/passwd", "//etc/passwd"] {
         get(path).send(&api).await.ok(404);
     }
+    // A page without its slash is the only redirect, and it stays on this host.
+    for path in ["//contacts", "//evil.example/contacts", "/./contacts", "/%2e//contacts", "/a/..//contacts"]
+    {
+        let answer = get(path).send(&api).await.ok(404);
+        assert!(!answer.headers.contains_key("location"), "{path}");
+    }
     assert_eq!(get("/api/ailleurs").send(&api).await.problem(404), "not_found");
     assert_eq!(call("POST", "").at("/").send(&api).await.problem(405), "method_not_allowed");
 }
