@@ -218,8 +218,9 @@ async fn run<T: Send + 'static>(
 ) -> Result<T, ServiceError> {
     // Forgotten here and given back by the work: a request that is broken off does not free the worker early.
     place.turn().await?.forget();
+    let worker = Worker(place);
     let work = tokio::task::spawn_blocking(move || {
-        let _worker = Worker(place);
+        let _worker = worker;
         work()
     });
     work.await.map_err(|_| ServiceError::Internal("password hashing stopped"))
