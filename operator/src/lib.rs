@@ -15,6 +15,8 @@ pub mod manifests;
 pub mod pki;
 pub mod render;
 pub mod signing;
+pub mod turns;
+mod weight;
 pub mod world;
 
 use novacrm_crds::compliance_policy::PolicyProblem;

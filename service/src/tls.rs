@@ -13,6 +13,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_util::sync::CancellationToken;
 
@@ -163,10 +164,37 @@ impl Identity {
     }
 }
 
-/// A server's certificate that its holder replaces at will; for clients who have none of their own, such as the
-/// Kubernetes API server.
+/// Verifies the certificates of clients, all of which must have one.
 #[derive(Clone)]
-pub struct ServerCertificate(RustlsConfig);
+pub struct ClientAuthorities(Arc<dyn ClientCertVerifier>);
+
+impl fmt::Debug for ClientAuthorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientAuthorities(…)")
+    }
+}
+
+impl ClientAuthorities {
+    /// Takes the authorities (PEM) whose certificates clients must show. Call after [`install_provider`].
+    ///
+    /// # Errors
+    /// When they are not PEM, or none is there.
+    pub fn new(authorities: &str) -> Result<Self, CertificateError> {
+        let mut roots = RootCertStore::empty();
+        for authority in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
+            roots.add(authority?)?;
+        }
+        Ok(Self(WebPkiClientVerifier::builder(Arc::new(roots)).build()?))
+    }
+}
+
+/// A server's certificate that its holder replaces at will; for clients who have none of their own, such as the
+/// Kubernetes API server, unless it was told otherwise.
+#[derive(Clone)]
+pub struct ServerCertificate {
+    config: RustlsConfig,
+    clients: Option<ClientAuthorities>,
+}
 
 impl fmt::Debug for ServerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,15 +211,31 @@ pub enum CertificateError {
     /// Key and certificate do not belong together, or are of no use.
     #[error("certificate and key cannot be used: {0}")]
     Identity(#[from] rustls::Error),
+    /// No client can be verified by the authorities.
+    #[error("the authorities of clients cannot be used: {0}")]
+    Clients(#[from] rustls::server::VerifierBuilderError),
 }
 
 impl ServerCertificate {
-    /// Reads a certificate chain and its key (PEM). Call after [`install_provider`].
+    /// Reads a certificate chain and its key (PEM). Clients need no certificate. Call after [`install_provider`].
     ///
     /// # Errors
     /// When they cannot be used.
     pub fn new(chain: &str, key: &str) -> Result<Self, CertificateError> {
-        Ok(Self(RustlsConfig::from_config(server_only(chain, key)?)))
+        Self::for_clients(chain, key, None)
+    }
+
+    /// The same; with authorities, only for clients with a certificate of theirs.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn for_clients(
+        chain: &str,
+        key: &str,
+        clients: Option<ClientAuthorities>,
+    ) -> Result<Self, CertificateError> {
+        let config = RustlsConfig::from_config(server_only(chain, key, clients.as_ref())?);
+        Ok(Self { config, clients })
     }
 
     /// Replaces both for the connections to come; those that are open go on.
@@ -199,19 +243,27 @@ impl ServerCertificate {
     /// # Errors
     /// When they cannot be used; then the former ones stay.
     pub fn replace(&self, chain: &str, key: &str) -> Result<(), CertificateError> {
-        self.0.reload_from_config(server_only(chain, key)?);
+        self.config.reload_from_config(server_only(chain, key, self.clients.as_ref())?);
         Ok(())
     }
 
     pub(crate) fn server(&self) -> RustlsConfig {
-        self.0.clone()
+        self.config.clone()
     }
 }
 
-fn server_only(chain: &str, key: &str) -> Result<Arc<ServerConfig>, CertificateError> {
+fn server_only(
+    chain: &str,
+    key: &str,
+    clients: Option<&ClientAuthorities>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())?;
-    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    let builder = match clients {
+        Some(clients) => ServerConfig::builder().with_client_cert_verifier(clients.0.clone()),
+        None => ServerConfig::builder().with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

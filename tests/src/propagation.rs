@@ -44,7 +44,7 @@ const SETTLE: Duration = Duration::from_secs(300);
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Engines of the one tenant, at most 200.
+    /// Engines of the one tenant, at most 100.
     pub engines: usize,
     /// Policies that apply to it, the one that changes included.
     pub policies: usize,
@@ -78,7 +78,7 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum PropagationError {
     /// The numbers make no sense.
-    #[error("at least one engine, policy and change are needed, and at most 200 engines: {0:?}")]
+    #[error("at least one engine, policy and change are needed, and at most 100 engines: {0:?}")]
     Size(Size),
     /// The environment names no database server.
     #[error("DATABASE_URL is not set: run it under `novacrm-test-postgres`")]
@@ -153,7 +153,7 @@ impl PropagationError {
 /// # Errors
 /// When a part does not start, a change does not arrive, or an engine does not do what it acknowledged.
 pub async fn measure(size: Size, say: impl Fn(&str)) -> Result<Outcome, PropagationError> {
-    if size.engines == 0 || size.engines > 200 || size.policies == 0 || size.changes == 0 {
+    if size.engines == 0 || size.engines > 100 || size.policies == 0 || size.changes == 0 {
         return Err(PropagationError::Size(size));
     }
     let stage = Stage::start(size).await?;
@@ -240,7 +240,7 @@ impl Stage {
         }
         let changing = changing_policy(0);
         create::<CompliancePolicy>(&client, organisation.name(), changing).await?;
-        create::<CrmTenant>(&client, tenant.name(), tenant_manifest()).await?;
+        create::<CrmTenant>(&client, tenant.name(), tenant_manifest(size.engines)).await?;
 
         let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let kubeconfig = cluster.kubeconfig_for_service_account(home.name(), "operator").await?;
@@ -350,7 +350,7 @@ impl Stage {
             engines.push(Engine { _process: process, address, peer: self.peer(address)? });
         }
         let probe = reqwest::Client::builder().no_proxy().build()?;
-        for (index, engine) in engines.iter().enumerate() {
+        for engine in &engines {
             let url = format!("http://{}/readyz", SocketAddr::new(engine.address, ADMIN_PORT));
             let ready = || async {
                 let answer = probe.get(&url).send().await.map_err(|error| error.to_string())?;
@@ -358,37 +358,29 @@ impl Stage {
                 if status.is_success() { Ok(()) } else { Err(answer.text().await.unwrap_or_default()) }
             };
             self.wait("an engine", PATIENCE, ready).await?;
-            self.announce(index, engine.address).await?;
+            self.announce(engine.address).await?;
         }
         Ok(engines)
     }
 
-    /// Makes a pod that is Ready at an address.
-    async fn announce(&self, index: usize, address: IpAddr) -> Result<(), PropagationError> {
-        let name = format!("engine-{index}");
-        let pod = json!({
-            "metadata": {
-                "name": name,
-                "labels": {
-                    "app.kubernetes.io/part-of": "novacrm",
-                    "app.kubernetes.io/name": names::ENGINE,
-                },
-            },
-            "spec": {
-                "schedulerName": "none",
-                "serviceAccountName": names::ENGINE,
-                "automountServiceAccountToken": false,
-                "containers": [{ "name": "engine", "image": "none" }],
-            },
-        });
-        create::<Pod>(&self.client, self.tenant.name(), pod).await?;
+    /// Has a pod of the tenant's engines become Ready at an address.
+    async fn announce(&self, address: IpAddr) -> Result<(), PropagationError> {
+        let pods: Api<Pod> = self.api(&self.tenant);
+        let engines = ListParams::default().labels(&format!("app.kubernetes.io/name={}", names::ENGINE));
+        let found = || async {
+            let pods = pods.list(&engines).await.map_err(|error| error.to_string())?;
+            let pending = |pod: &&Pod| {
+                pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending")
+            };
+            pods.items.iter().find(pending).map(|pod| pod.name_any()).ok_or("no pod waits".to_owned())
+        };
+        let name = self.wait("a pod of an engine", SETTLE, found).await?;
         let status = Patch::Merge(json!({ "status": {
             "phase": "Running",
             "podIP": address,
             "podIPs": [{ "ip": address }],
             "conditions": [{ "type": "Ready", "status": "True" }],
         } }));
-        let pods: Api<Pod> = self.api(&self.tenant);
         pods.patch_status(&name, &PatchParams::default(), &status).await.map_err(api("a pod"))?;
         Ok(())
     }
@@ -493,12 +485,13 @@ fn small_policy(number: usize) -> Value {
     policy(&format!("small-{number:04}"), "1.0.0", &word, &format!("SMALL-{number:04}"), "flag")
 }
 
-fn tenant_manifest() -> Value {
+fn tenant_manifest(engines: usize) -> Value {
     json!({
         "metadata": { "name": "acme" },
         "spec": {
             "displayName": "Acme",
             "locale": "fr",
+            "engine": { "replicas": engines },
             "database": { "type": "managed", "managed": { "serverRef": { "name": SERVER } } },
             "auth": { "bootstrapAdmin": {
                 "email": "admin@acme.example",

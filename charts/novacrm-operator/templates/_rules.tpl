@@ -48,6 +48,10 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Whether the Deployment of a tenant's engines made a pod: of ReplicaSets, the owners are read.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
 # What else a tenant is made of: applied by the server (which takes create and patch), and deleted when the spec no
 # longer asks for it.
 - apiGroups: [""]

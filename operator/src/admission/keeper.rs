@@ -18,7 +18,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher::watch_object;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use novacrm_service::tls::{CertificateError, ServerCertificate};
+use novacrm_service::tls::{CertificateError, ClientAuthorities, ServerCertificate};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::{oneshot, watch};
@@ -56,6 +56,7 @@ pub(super) struct Keeper {
     service: String,
     configuration_name: String,
     lives: Lives,
+    clients: Option<ClientAuthorities>,
     is_leader: watch::Receiver<bool>,
     metrics: Metrics,
     secrets: Api<Secret>,
@@ -80,6 +81,7 @@ impl Keeper {
             service: config.service,
             configuration_name: config.configuration,
             lives: config.lives,
+            clients: config.clients,
             is_leader: config.is_leader,
             metrics: config.metrics,
             secret: None,
@@ -177,7 +179,7 @@ impl Keeper {
                 certificate.replace(chain, key)?;
                 Ok(certificate.clone())
             }
-            None => ServerCertificate::new(chain, key),
+            None => ServerCertificate::for_clients(chain, key, self.clients.clone()),
         }
     }
 

@@ -50,6 +50,7 @@ pub(super) enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     admissions: Family<Labels, Counter>,
+    unreceived: Counter,
     duration: Histogram,
     expiry: Gauge,
     configured: Gauge,
@@ -61,6 +62,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("novacrm_operator");
         let metrics = Self {
             admissions: Family::default(),
+            unreceived: Counter::default(),
             duration: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             expiry: Gauge::default(),
             configured: Gauge::default(),
@@ -69,6 +71,11 @@ impl Metrics {
             "webhook_admissions",
             "Admission requests by kind, operation and verdict",
             metrics.admissions.clone(),
+        );
+        registry.register(
+            "webhook_requests_unreceived",
+            "Requests that were refused before they were read: too large, too slow, or too many at once",
+            metrics.unreceived.clone(),
         );
         registry.register(
             "webhook_admission_seconds",
@@ -86,6 +93,11 @@ impl Metrics {
             metrics.configured.clone(),
         );
         metrics
+    }
+
+    /// A request was refused before it was read.
+    pub(super) fn unreceived(&self) {
+        self.unreceived.inc();
     }
 
     pub(super) fn admission(

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use kube::Client;
 use novacrm_service::admin::Readiness;
 use novacrm_service::serve;
+pub use novacrm_service::tls::ClientAuthorities;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub policy_namespace: String,
     /// How long authorities and certificates live.
     pub lives: Lives,
+    /// Authorities of the API servers' certificates; without them anybody who reaches the port may call.
+    pub clients: Option<ClientAuthorities>,
     /// Whether this replica leads. Only then does it write.
     pub is_leader: watch::Receiver<bool>,
     /// Told of the part [`READINESS`]: ready once a certificate is served.

@@ -12,7 +12,7 @@ use novacrm_service::destination::{Destinations, HostPattern, api_server};
 use novacrm_service::error::chain;
 use novacrm_service::{shutdown, telemetry};
 
-use crate::admission::Lives;
+use crate::admission::{ClientAuthorities, Lives};
 use crate::cluster::Config;
 use crate::cluster::leader::Timing;
 use crate::cluster::run::{self, Process, Webhook};
@@ -206,6 +206,9 @@ struct RunArgs {
     /// Address of the admission webhook (HTTPS), such as 0.0.0.0:9443; none is served when empty
     #[arg(long, value_name = "ADDRESS", env = "NOVACRM_WEBHOOK_ADDRESS", default_value = "")]
     webhook_address: String,
+    /// File of authorities (PEM): the webhook then hears only callers with a certificate of theirs
+    #[arg(long, value_name = "PATH", env = "NOVACRM_WEBHOOK_CLIENT_CA")]
+    webhook_client_ca: Option<PathBuf>,
     /// Name of the Service in front of the webhook
     #[arg(
         long,
@@ -388,6 +391,7 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::new(FAILED, chain(error));
     let _telemetry = telemetry::init("novacrm-operator").map_err(|error| failed(&error))?;
     novacrm_service::tls::install_provider();
+    let clients = args.webhook_client_ca.as_deref().map(client_authorities).transpose()?;
     let webhook = match args.webhook_address.as_str() {
         "" => None,
         address => Some(Webhook {
@@ -397,6 +401,7 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
             service: args.webhook_service,
             configuration: args.webhook_configuration,
             lives: Lives::default(),
+            clients,
         }),
     };
     let defaults = args.limits.settings(false);
@@ -429,6 +434,15 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
         run::run(client, process, stop).await.map_err(|error| failed(&error))?;
         Ok(DONE)
     })
+}
+
+/// Reads the authorities of the webhook's callers.
+fn client_authorities(path: &Path) -> Result<ClientAuthorities, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(2, format!("--webhook-client-ca: {}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    ClientAuthorities::new(&text).map_err(|error| failed(&error))
 }
 
 fn run_render(args: &ManifestArgs, settings: &Settings) -> Result<u8, Failure> {

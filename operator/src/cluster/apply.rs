@@ -6,7 +6,7 @@
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::core::ResourceExt;
+use kube::core::{Request, ResourceExt};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde_json::Value;
@@ -109,7 +109,8 @@ impl Desired {
         }
         let namespace = self.object.namespace().unwrap_or_default();
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &self.resource);
-        api.patch(&self.name(), &PatchParams::apply(manager).force(), &Patch::Apply(&self.object))
+        let params = PatchParams::apply(manager).force();
+        patch(client, &api, &self.name(), None, &params, &Patch::Apply(&self.object))
             .await
             .map_err(|source| self.failed(source))?;
         Ok(true)
@@ -131,11 +132,44 @@ pub async fn delete(client: &Client, resource: &ApiResource, live: &DynamicObjec
         preconditions: Some(Preconditions { uid: live.uid(), resource_version: None }),
         ..DeleteParams::background()
     };
-    match api.delete(&live.name_any(), &params).await {
-        Ok(_) => Ok(()),
+    let request = Request::new(api.resource_url()).delete(&live.name_any(), &params);
+    match unread(client, request).await {
+        Ok(()) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
         Err(source) => Err(ApplyError::Api { kind: resource.kind.clone(), name: live.name_any(), source }),
     }
+}
+
+/// Changes an object, or a subresource of it, without reading what became of it: others may have added megabytes.
+///
+/// # Errors
+/// When the API server refuses it or cannot be reached.
+pub async fn patch<K: Resource, P: Serialize>(
+    client: &Client,
+    api: &Api<K>,
+    name: &str,
+    subresource: Option<&str>,
+    params: &PatchParams,
+    patch: &Patch<P>,
+) -> Result<(), kube::Error> {
+    let request = Request::new(api.resource_url());
+    let request = match subresource {
+        Some(subresource) => request.patch_subresource(subresource, name, params, patch),
+        None => request.patch(name, params, patch),
+    };
+    unread(client, request).await
+}
+
+/// Sends a request of which only matters whether it succeeds. The API server is asked to leave out of the answer all but
+/// metadata.
+async fn unread(
+    client: &Client,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<(), kube::Error> {
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    let metadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json";
+    request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(metadata));
+    client.request_text(request).await.map(drop)
 }
 
 /// Whether everything that is wanted is there. Lists must be alike in length and order.

@@ -17,7 +17,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{PartialObjectMeta, ResourceExt};
+use kube::core::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource};
@@ -74,11 +74,12 @@ impl Work<'_> {
             "resourceVersion": self.tenant.resource_version(),
             "finalizers": finalizers,
         }});
-        let api: Api<PartialObjectMeta<CrmTenant>> =
-            Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let api: Api<CrmTenant> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        match api.patch(&self.tenant.name_any(), &params, &Patch::Merge(&patch)).await {
-            Ok(_) => Ok(()),
+        let name = self.tenant.name_any();
+        let client = &self.cluster.client;
+        match apply::patch(client, &api, &name, None, &params, &Patch::Merge(&patch)).await {
+            Ok(()) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             Err(kube::Error::Api(status)) if status.is_conflict() => {
                 Err(Error::NotReady("somebody else changed the tenant"))
@@ -208,11 +209,11 @@ impl Work<'_> {
     async fn stop(&self) -> Result<Option<String>, Error> {
         let mut waiting = None;
         for name in [names::ENGINE, names::API] {
-            if let (Some(live), Some((resource, _))) = (
+            if let (Some(live), Some(shelf)) = (
                 self.live("HorizontalPodAutoscaler", name),
                 self.cluster.owned.get("HorizontalPodAutoscaler"),
             ) {
-                apply::delete(&self.cluster.client, resource, &live).await?;
+                apply::delete(&self.cluster.client, shelf.resource(), &live).await?;
             }
             let Some(deployment) = self.live_as::<Deployment>("Deployment", name) else { continue };
             if deployment.spec.as_ref().and_then(|spec| spec.replicas) != Some(0) {
@@ -220,8 +221,10 @@ impl Work<'_> {
                 let patch = json!({ "spec": { "replicas": 0 } });
                 let params =
                     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-                match api.patch(name, &params, &Patch::Merge(&patch)).await {
-                    Ok(_) => {}
+                match apply::patch(&self.cluster.client, &api, name, None, &params, &Patch::Merge(&patch))
+                    .await
+                {
+                    Ok(()) => {}
                     Err(kube::Error::Api(status)) if status.is_not_found() => continue,
                     Err(error) => return Err(Error::api("ending what runs")(error)),
                 }
@@ -230,16 +233,11 @@ impl Work<'_> {
                 waiting = Some(format!("Deployment {name} ends"));
             }
         }
-        let migrates = |live: &DynamicObject| {
-            let name = live.labels().get("app.kubernetes.io/name").map(String::as_str);
-            live.namespace().as_deref() == Some(&self.namespace)
-                && matches!(name, Some(names::ENGINE_MIGRATE | names::API_MIGRATE))
-        };
-        if let Some((_, jobs)) = self.cluster.owned.get("Job") {
-            let mut jobs = jobs.all().filter(|live| migrates(live)).filter_map(|live| {
-                let value = serde_json::to_value(live.as_ref()).ok()?;
-                serde_json::from_value::<Job>(value).ok()
-            });
+        if let Some(shelf) = self.cluster.owned.get("Job") {
+            let migrates =
+                |name: &str| name.starts_with(names::ENGINE_MIGRATE) || name.starts_with(names::API_MIGRATE);
+            let found = shelf.of(&self.namespace).into_iter().filter(|(name, _)| migrates(name));
+            let mut jobs = found.filter_map(|(name, _)| self.live_as::<Job>("Job", &name));
             if let Some(job) = jobs.find(|job| !is(job, "Complete") && !is(job, "Failed")) {
                 waiting = Some(format!("Job {} ends", job.name_any()));
             }

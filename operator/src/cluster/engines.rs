@@ -2,26 +2,49 @@
 //!
 //! Each pod is asked by a long poll over mutual TLS, with the operator's certificate of the pod's tenant. The answer
 //! comes as soon as the pod's bundle changes or is refused.
+//!
+//! Anybody may give a pod the labels of an engine. So only pods of a namespace with a tenant are asked, which a ReplicaSet
+//! of the tenant's own Deployment made; and whatever such a pod answers is bounded in size and time while it comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::core::ResourceExt;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use novacrm_engine_wire::{BundleStatus, PolicyReference};
-use tokio::sync::Notify;
-use tokio::time::sleep;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::shelf::{Owner, Shelf, TenantNamespaces, owners_of};
+use super::watch::{Head, Scope, Sink, Source, list_once};
 use crate::crm_tenant::{ENGINE_PORT, names};
+use crate::turns::{Limits, Turns};
 
 /// Selects the engine pods of all tenants.
 pub const SELECTOR: &str = "app.kubernetes.io/part-of=novacrm,app.kubernetes.io/name=novacrm-engine";
 /// Longest time that an engine is asked to wait with its answer, and some.
 const TIMEOUT: Duration = Duration::from_secs(40);
+/// Longest time from the beginning of an answer to its end.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer. It names every policy, in 500 bytes at most.
+const ANSWER_BYTES: usize = 512 * 1024;
+/// Answers that are read at the same time, in all and of one namespace.
+const READING: Limits = Limits {
+    capacity: 16,
+    per_group: 16,
+    per_party: 4,
+    waiting_per_party: usize::MAX,
+    waiting_per_group: usize::MAX,
+    waiting: usize::MAX,
+};
+/// Pods of a namespace that are asked; the most engines that a tenant may have.
+const PODS: usize = 100;
 /// Pause after an engine answered the same again, and first pause after it could not be asked.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause after an engine could not be asked; each is twice as long as the one before.
@@ -77,12 +100,34 @@ struct Inner {
     asked: Mutex<BTreeMap<String, CancellationToken>>,
     changes: Mutex<Changes>,
     changed: Notify,
+    tenancies: TenantNamespaces,
+    deployments: Option<Arc<Shelf>>,
+    reading: Turns,
+    /// How many scopes were listed.
+    listed: watch::Sender<usize>,
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct EnginePod {
+    uid: String,
+    namespace: String,
+    name: String,
+    /// The ReplicaSet that made it.
+    replica_set: Option<Owner>,
+    /// Where it answers, when it is Ready.
+    address: Option<IpAddr>,
 }
 
 impl Engines {
     /// Asks nobody yet.
     #[must_use]
-    pub fn new(client: Client, stop: CancellationToken) -> Self {
+    pub fn new(
+        client: Client,
+        tenancies: TenantNamespaces,
+        deployments: Option<Arc<Shelf>>,
+        stop: CancellationToken,
+    ) -> Self {
         Self(Arc::new(Inner {
             client,
             stop,
@@ -90,32 +135,89 @@ impl Engines {
             asked: Mutex::default(),
             changes: Mutex::default(),
             changed: Notify::new(),
+            tenancies,
+            deployments,
+            reading: Turns::new(READING),
+            listed: watch::channel(0).0,
         }))
     }
 
-    /// Takes note of a pod: asks it when it is Ready, and no longer when it is not.
-    pub fn pod_changed(&self, pod: &Pod, gone: bool) {
-        let (Some(uid), Some(namespace)) = (pod.uid(), pod.namespace()) else { return };
-        let address = (!gone).then(|| ready_address(pod)).flatten();
-        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        match address {
-            None => {
-                if let Some(stop) = asked.remove(&uid) {
-                    stop.cancel();
-                    self.forget(&uid);
-                }
-            }
-            Some(address) => {
-                if asked.contains_key(&uid) {
-                    return;
-                }
-                let stop = self.0.stop.child_token();
-                asked.insert(uid.clone(), stop.clone());
-                let report = Report { namespace, pod: pod.name_any(), status: None, away: None };
-                self.tell(&uid, report.clone());
-                tokio::spawn(ask(self.clone(), uid, report, address, stop));
-            }
+    /// Takes what a watch of the pods of a scope yields.
+    #[must_use]
+    pub fn sink(&self, scope: Scope) -> Pods {
+        Pods { engines: self.clone(), scope, seen: BTreeSet::new() }
+    }
+
+    /// Waits until the pods of so many scopes are known.
+    pub async fn ready(&self, scopes: usize) {
+        // Fails only when everything ends.
+        let _ = self.0.listed.subscribe().wait_for(|listed| *listed >= scopes).await;
+    }
+
+    /// Asks nobody any more in a namespace.
+    pub fn forget_namespace(&self, namespace: &str) {
+        self.forget_where(|report| report.namespace == namespace);
+    }
+
+    fn forget_where(&self, which: impl Fn(&Report) -> bool) {
+        self.forget_those(|_, report| which(report));
+    }
+
+    fn forget_those(&self, which: impl Fn(&str, &Report) -> bool) {
+        let uids: Vec<String> = {
+            let reports = self.0.reports.read().unwrap_or_else(PoisonError::into_inner);
+            let found = reports.iter().filter(|(uid, report)| which(uid, report));
+            found.map(|(uid, _)| uid.clone()).collect()
+        };
+        uids.iter().for_each(|uid| self.leave(uid));
+    }
+
+    /// Asks a pod no longer.
+    fn leave(&self, uid: &str) {
+        let stop = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        if let Some(stop) = stop {
+            stop.cancel();
+            self.forget(uid);
         }
+    }
+
+    /// Takes note of a pod: asks it when it is Ready, and no longer when it is not.
+    fn pod_changed(&self, pod: EnginePod) {
+        let Some(address) = pod.address.filter(|_| self.0.tenancies.holds(&pod.namespace)) else {
+            return self.leave(&pod.uid);
+        };
+        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.contains_key(&pod.uid) {
+            return;
+        }
+        let report = Report { namespace: pod.namespace, pod: pod.name, status: None, away: None };
+        let stop = self.0.stop.child_token();
+        let is_one_too_many = self.of(&report.namespace).len() >= PODS;
+        if is_one_too_many {
+            return;
+        }
+        asked.insert(pod.uid.clone(), stop.clone());
+        self.tell(&pod.uid, report.clone());
+        tokio::spawn(ask(self.clone(), pod.uid, report, pod.replica_set, address, stop));
+    }
+
+    /// Whether a ReplicaSet is one of the Deployment that the operator made for the tenant in a namespace.
+    async fn is_made_by_tenant(&self, namespace: &str, replica_set: Option<&Owner>) -> Result<bool, String> {
+        let Some(replica_set) = replica_set else { return Ok(false) };
+        let deployment = self.0.deployments.as_ref().and_then(|shelf| shelf.kept(namespace, names::ENGINE));
+        let Some(deployment) = deployment.filter(|kept| !kept.tenants.is_empty()) else {
+            return Err("its Deployment is not known yet".to_owned());
+        };
+        let api: Api<ReplicaSet> = Api::namespaced(self.0.client.clone(), namespace);
+        let one = Source::metadata(api).fields(&format!("metadata.name={}", replica_set.name));
+        let mut found = false;
+        let listed = list_once(&one, |object| {
+            let same = Head::of(object).is_ok_and(|head| head.uid == replica_set.uid);
+            let owners = owners_of(object);
+            found = same && owners.iter().any(|owner| owner.controller && owner.uid == deployment.uid);
+        });
+        listed.await.map_err(|_| "its ReplicaSet cannot be read".to_owned())?;
+        Ok(found)
     }
 
     /// What the Ready pods of a tenant say.
@@ -179,25 +281,114 @@ impl Engines {
     }
 }
 
-/// Where a Ready pod that is not on its way out answers.
-fn ready_address(pod: &Pod) -> Option<IpAddr> {
-    if pod.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let status = pod.status.as_ref()?;
-    let ready = |kind: &str, value: &str| kind == "Ready" && value == "True";
-    status.conditions.iter().flatten().find(|condition| ready(&condition.type_, &condition.status))?;
-    status.pod_ip.as_ref()?.parse().ok()
+/// Hands the pods of a scope to [`Engines`].
+pub struct Pods {
+    engines: Engines,
+    scope: Scope,
+    seen: BTreeSet<String>,
 }
 
-async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr, stop: CancellationToken) {
+impl Pods {
+    fn put(&mut self, object: &RawValue) {
+        if let Some(pod) = EnginePod::of(object) {
+            self.seen.insert(pod.uid.clone());
+            self.engines.pod_changed(pod);
+        }
+    }
+}
+
+impl Sink for Pods {
+    fn begin(&mut self) {
+        self.seen.clear();
+    }
+
+    fn listed(&mut self, object: &RawValue) {
+        self.put(object);
+    }
+
+    fn complete(&mut self) {
+        let (scope, seen) = (self.scope.clone(), std::mem::take(&mut self.seen));
+        let within = |namespace: &str| scope.as_ref().is_none_or(|scope| scope == namespace);
+        self.engines.forget_those(|uid, report| within(&report.namespace) && !seen.contains(uid));
+        self.engines.0.listed.send_modify(|scopes| *scopes = scopes.saturating_add(1));
+    }
+
+    fn changed(&mut self, object: &RawValue) {
+        self.put(object);
+        self.seen.clear();
+    }
+
+    fn gone(&mut self, object: &RawValue) {
+        if let Ok(head) = Head::of(object) {
+            self.engines.leave(&head.uid);
+        }
+    }
+}
+
+impl EnginePod {
+    fn of(object: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Pod {
+            #[serde(default)]
+            status: Option<Status>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Status {
+            #[serde(rename = "podIP")]
+            pod_ip: Option<String>,
+            conditions: Vec<Condition>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Condition {
+            r#type: String,
+            status: String,
+        }
+        let head = Head::of(object).ok()?;
+        let Pod { status } = serde_json::from_str(object.get()).ok()?;
+        let status = status.unwrap_or_default();
+        let is_ready = status
+            .conditions
+            .iter()
+            .any(|condition| condition.r#type == "Ready" && condition.status == "True");
+        let leaves = head.deletion_timestamp.is_some();
+        let address = status.pod_ip.as_ref().filter(|_| is_ready && !leaves);
+        let makers = owners_of(object).into_iter();
+        Some(Self {
+            uid: head.uid,
+            namespace: head.namespace,
+            name: head.name,
+            replica_set: makers.into_iter().find(|owner| owner.controller && owner.kind == "ReplicaSet"),
+            address: address.and_then(|address| address.parse().ok()),
+        })
+    }
+}
+
+async fn ask(
+    engines: Engines,
+    uid: String,
+    mut report: Report,
+    replica_set: Option<Owner>,
+    address: IpAddr,
+    stop: CancellationToken,
+) {
     let mut client: Option<(reqwest::Client, Instant)> = None;
+    let mut is_verified = false;
     let mut pause = PAUSE;
     loop {
         let asked = async {
+            if !is_verified {
+                is_verified = engines.is_made_by_tenant(&report.namespace, replica_set.as_ref()).await?;
+                if !is_verified {
+                    return Ok(None);
+                }
+            }
             let known = match &client {
                 Some((client, _)) => client.clone(),
                 None => {
+                    let party = (String::new(), report.namespace.clone());
+                    let _turn = engines.0.reading.turn(&party, 1).await.map_err(|error| error.to_string())?;
                     let made = identity(&engines.0.client, &report.namespace, address).await?;
                     client.insert((made, Instant::now())).0.clone()
                 }
@@ -223,8 +414,11 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
             if !answer.status().is_success() {
                 return Err(format!("it answers {}", answer.status().as_u16()));
             }
-            let status = answer.json::<BundleStatus>().await.map_err(failed)?;
-            Ok(status)
+            let party = (String::new(), report.namespace.clone());
+            let turn = engines.0.reading.turn(&party, 1).await.map_err(|error| error.to_string())?;
+            let status = timeout(ANSWER_TIMEOUT, read(answer)).await;
+            drop(turn);
+            status.map_err(|_| "its answer does not end in time".to_owned())?.map(Some)
         };
         let outcome = tokio::select! {
             outcome = asked => outcome,
@@ -232,7 +426,18 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
         };
         let mut next = report.clone();
         match outcome {
-            Ok(status) => {
+            Ok(None) => {
+                tracing::debug!(
+                    namespace = report.namespace,
+                    pod = report.pod,
+                    "a pod is no engine of the tenant's"
+                );
+                engines.forget(&uid);
+                // It stays among those that are asked, so that it is not looked at again until it is gone.
+                stop.cancelled().await;
+                return;
+            }
+            Ok(Some(status)) => {
                 next.status = Some(Arc::new(status));
                 next.away = None;
             }
@@ -261,6 +466,22 @@ async fn ask(engines: Engines, uid: String, mut report: Report, address: IpAddr,
     }
 }
 
+/// Reads an answer while it comes, up to [`ANSWER_BYTES`].
+async fn read(mut answer: reqwest::Response) -> Result<BundleStatus, String> {
+    let too_long = || format!("its answer is longer than {ANSWER_BYTES} bytes");
+    if answer.content_length().is_some_and(|length| length > ANSWER_BYTES as u64) {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    while let Some(part) = answer.chunk().await.map_err(|_| "its answer breaks off".to_owned())? {
+        if bytes.len().saturating_add(part.len()) > ANSWER_BYTES {
+            return Err(too_long());
+        }
+        bytes.extend_from_slice(&part);
+    }
+    serde_json::from_slice(&bytes).map_err(|_| "its answer is not that of an engine".to_owned())
+}
+
 fn server_name(namespace: &str) -> String {
     format!("{}.{namespace}.svc", names::ENGINE)
 }
@@ -279,6 +500,8 @@ async fn identity(client: &Client, namespace: &str, address: IpAddr) -> Result<r
         .map_err(|_| format!("Secret {} holds no usable certificate", names::OPERATOR_TLS))?;
     reqwest::Client::builder()
         .no_proxy()
+        .https_only(true)
+        .redirect(reqwest::redirect::Policy::none())
         .tls_backend_preconfigured(config)
         .resolve(&server_name(namespace), SocketAddr::new(address, ENGINE_PORT))
         .build()

@@ -3,15 +3,21 @@
 //! A revision is in the history before any engine is given it, so the last good one is known after any crash. The
 //! objects belong to their policy and go with it.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::core::ResourceExt;
 use kube::{Api, Client, Resource};
 use novacrm_crds::{CompliancePolicy, CompliancePolicySpec};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::watch::Index;
+use super::shelf::owners_of;
+use super::watch::{Head, Index};
 
 /// How many revisions of a policy are kept.
 pub const KEPT: usize = 20;
@@ -47,16 +53,50 @@ impl Revision {
     }
 }
 
-/// The revisions of a policy, newest first.
+/// Keeps of a revision whose it is and its number. What it says may be a megabyte, and is read when it is needed
+/// ([`read`]).
 #[must_use]
-pub fn of(store: &Index<ControllerRevision>, namespace: &str, uid: &str) -> Vec<Revision> {
-    let mut found: Vec<Revision> = store
+pub fn keep(object: &RawValue) -> Option<ControllerRevision> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        revision: i64,
+    }
+    let Numbered { revision } = serde_json::from_str(object.get()).ok()?;
+    let policies = owners_of(object).into_iter().filter(|owner| owner.controller);
+    let owners = policies.map(|owner| OwnerReference {
+        kind: owner.kind,
+        name: owner.name,
+        uid: owner.uid,
+        ..OwnerReference::default()
+    });
+    let metadata =
+        ObjectMeta { owner_references: Some(owners.collect()), ..Head::of(object).ok()?.metadata() };
+    Some(ControllerRevision { metadata, data: None, revision })
+}
+
+/// Names of the revisions of a policy, newest first.
+#[must_use]
+pub fn of(store: &Index<ControllerRevision>, namespace: &str, uid: &str) -> Vec<String> {
+    let mut found: Vec<Arc<ControllerRevision>> = store
         .all()
         .filter(|object| object.namespace().as_deref() == Some(namespace) && belongs_to(object, uid))
-        .filter_map(|object| Revision::read(&object))
         .collect();
-    found.sort_by_key(|revision| std::cmp::Reverse(revision.number));
-    found
+    found.sort_by_key(|object| std::cmp::Reverse(object.revision));
+    found.iter().map(|object| object.name_any()).collect()
+}
+
+/// What a revision says; `None` for one that is gone, or that no operator of ours wrote.
+///
+/// # Errors
+/// When the API server refuses it or cannot be reached.
+pub async fn read(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<CompliancePolicySpec>, kube::Error> {
+    let api: Api<ControllerRevision> = Api::namespaced(client.clone(), namespace);
+    let found = api.list(&ListParams::default().fields(&format!("metadata.name={name}"))).await?;
+    Ok(found.items.first().and_then(Revision::read).map(|revision| revision.spec))
 }
 
 /// Whether the revision belongs to the policy with this uid.
@@ -99,10 +139,10 @@ pub async fn record(client: &Client, policy: &CompliancePolicy, number: i64) -> 
 ///
 /// # Errors
 /// When the API server refuses it or cannot be reached.
-pub async fn prune(client: &Client, namespace: &str, history: &[Revision]) -> Result<(), kube::Error> {
+pub async fn prune(client: &Client, namespace: &str, history: &[String]) -> Result<(), kube::Error> {
     let api: Api<ControllerRevision> = Api::namespaced(client.clone(), namespace);
     for old in history.iter().skip(KEPT) {
-        match api.delete(&old.name, &DeleteParams::background()).await {
+        match api.delete(old, &DeleteParams::background()).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => drop(other?),
         }

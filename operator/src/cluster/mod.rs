@@ -18,13 +18,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{ApiResource, DynamicObject, PartialObjectMeta, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use kube::api::{ApiResource, PartialObjectMeta, Patch, PatchParams};
 use kube::core::ResourceExt;
 use kube::runtime::controller::{Action, Config as ControllerConfig, applier};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use novacrm_crds::{CompliancePolicy, CrmTenant};
 use serde::Serialize;
@@ -33,6 +32,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::crm_tenant::build::Settings;
+use crate::turns::Turns;
 
 pub mod apply;
 pub mod backoff;
@@ -45,6 +45,7 @@ pub mod metrics;
 pub mod policy;
 pub mod rules;
 pub mod run;
+pub mod shelf;
 pub mod signing;
 pub mod tenant;
 pub mod watch;
@@ -52,10 +53,18 @@ pub mod watch;
 use backoff::Backoff;
 use engines::{Engines, PolicyKey};
 use metrics::Metrics;
-use watch::{Guarded, Index, Scope, follow};
+use shelf::{Shelf, Shelved, TenantNamespaces};
+use watch::{Guarded, Index, Quota, Scope, Source, follow, follow_guarded};
 
 /// Objects of one controller that are worked on at the same time.
 const CONCURRENCY: u16 = 16;
+/// Policies that are kept of a namespace other than the organisation's, and the memory that they may take. The youngest
+/// that are more have no effect, which their status says.
+pub const POLICIES_OF_A_TENANT: Quota = Quota { objects: 64, bytes: 8 * 1024 * 1024 };
+/// Tenants that are kept of a namespace. Of them the oldest holds, and the others are refused.
+const TENANTS_OF_A_NAMESPACE: Quota = Quota { objects: 4, bytes: 8 * 1024 * 1024 };
+/// What the platform team writes is not limited.
+const UNLIMITED: Quota = Quota { objects: usize::MAX, bytes: usize::MAX };
 /// Everything is looked at again after this time, whatever was missed.
 pub const RESYNC: Duration = Duration::from_secs(600);
 /// A kind that the cluster had not is asked for again after this time.
@@ -107,6 +116,8 @@ pub struct Judged {
     pub active: policy::Active,
     /// Why its spec was refused; empty when it was not.
     pub problems: Vec<novacrm_crds::compliance_policy::PolicyProblem>,
+    /// Whether it was one of too many in its namespace.
+    pub is_crowded: bool,
 }
 
 /// Everything the controllers share.
@@ -125,8 +136,10 @@ pub struct Cluster {
     pub revisions: Index<ControllerRevision>,
     /// The database servers that the platform team named.
     pub servers: Store<PartialObjectMeta<Secret>>,
+    /// The namespaces that hold a tenant.
+    pub tenancies: TenantNamespaces,
     /// What the operator made, by kind.
-    pub owned: BTreeMap<String, (ApiResource, Index<DynamicObject>)>,
+    pub owned: BTreeMap<String, Arc<Shelf>>,
     /// What the engines say.
     pub engines: Engines,
     /// Counters and durations.
@@ -146,6 +159,10 @@ pub struct Cluster {
     /// Statuses of objects that cannot be read, by uid, as this process wrote them: they cannot be read either.
     told: Mutex<BTreeMap<String, serde_json::Value>>,
     recorder: Recorder,
+    /// Policies that are looked at.
+    policy_turns: Turns,
+    /// Policies that are judged.
+    judging_turns: Turns,
     backoff: Backoff,
     queues: Vec<(Scope, Queues)>,
 }
@@ -183,6 +200,16 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn listing(what: &'static str) -> impl FnOnce(watch::WatchError) -> Self {
+        move |error| match error {
+            watch::WatchError::Api(source) => Self::Api { what, source },
+            other => {
+                tracing::warn!(error = %other, what, "an answer of the API server cannot be read");
+                Self::NotReady("an answer of the API server cannot be read")
+            }
+        }
+    }
+
     pub(crate) fn api(what: &'static str) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self::Api { what, source }
     }
@@ -205,7 +232,6 @@ impl Cluster {
         let (changes, changed) = mpsc::unbounded_channel();
         let scopes = config.scopes();
         let tenant_scopes = config.tenant_scopes();
-        let engines = Engines::new(client.clone(), stop.child_token());
         let mut queues = Vec::new();
         let mut ends = Vec::new();
         for scope in &scopes {
@@ -226,61 +252,100 @@ impl Cluster {
                 }
             }
         };
-        let everything = watcher::Config::default;
+        let tenancies = TenantNamespaces::new(client.clone());
+        let organisation = config.policy_namespace.clone();
         let policies = each(&scopes, |scope| {
             let send = send(dispatch::Change::Policy);
             let tell = move |object: &Guarded<CompliancePolicy>, gone| send(watch::key_of(object), gone);
-            follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
+            let organisation = organisation.clone();
+            let quota = move |namespace: &str| match namespace == organisation {
+                true => UNLIMITED,
+                false => POLICIES_OF_A_TENANT,
+            };
+            let source = Source::whole::<CompliancePolicy>(watch::api(&client, scope));
+            follow_guarded(source, stop_token(), quota, tell, || ())
         });
         let tenants = each(&scopes, |scope| {
             let send = send(dispatch::Change::Tenant);
-            let tell = move |object: &Guarded<CrmTenant>, gone| send(watch::key_of(object), gone);
-            follow(watch::api(&client, scope), everything(), (), stop_token(), tell)
+            let (known, listed) = (tenancies.clone(), tenancies.clone());
+            let tell = move |object: &Guarded<CrmTenant>, gone| {
+                let key = watch::key_of(object);
+                known.tell(&key, &object.uid().unwrap_or_default(), gone);
+                send(key, gone);
+            };
+            let source = Source::whole::<CrmTenant>(watch::api(&client, scope));
+            follow_guarded(source, stop_token(), |_| TENANTS_OF_A_NAMESPACE, tell, move || listed.listed())
         });
         let namespaces = each(&scopes, |scope| {
             let send = send(dispatch::Change::Namespace);
             let tell = move |object: &PartialObjectMeta<Namespace>, gone| send(watch::key_of(object), gone);
-            let selection = match scope {
-                Some(name) => everything().fields(&format!("metadata.name={name}")),
-                None => everything(),
+            let source = Source::metadata::<Namespace>(Api::all(client.clone()));
+            let source = match scope {
+                Some(name) => source.fields(&format!("metadata.name={name}")),
+                None => source,
             };
-            follow(Api::all(client.clone()), selection, (), stop_token(), tell)
+            follow(source, stop_token(), watch::identity_and_labels, tell, || ())
         });
         let revisions = each(&scopes, |scope| {
-            let selection = everything().labels(history::SELECTOR);
-            follow(watch::api(&client, scope), selection, (), stop_token(), |_, _| ())
+            let source =
+                Source::whole::<ControllerRevision>(watch::api(&client, scope)).labels(history::SELECTOR);
+            follow(source, stop_token(), history::keep, |_, _| (), || ())
         });
         let send_server = send(dispatch::Change::Server);
         let servers = follow(
-            Api::namespaced(client.clone(), &config.settings.operator_namespace),
-            everything().labels(&format!("{}=true", tenant::SERVER_LABEL)),
-            (),
+            Source::metadata::<Secret>(Api::namespaced(client.clone(), &config.settings.operator_namespace))
+                .labels(&format!("{}=true", tenant::SERVER_LABEL)),
             stop_token(),
+            watch::identity_and_labels,
             move |server: &PartialObjectMeta<Secret>, gone| send_server(watch::key_of(server), gone),
+            || (),
         );
         for scope in &tenant_scopes {
             let send = send(dispatch::Change::Secret);
-            let tell = move |secret: &PartialObjectMeta<Secret>, gone| send(watch::key_of(secret), gone);
+            let known = tenancies.clone();
+            let tell = move |secret: (String, String), gone| {
+                if known.holds(&secret.0) {
+                    send(secret, gone);
+                }
+            };
             // What tenants name has no label of ours. Nothing of them is kept; releases of Helm are the most of what else
             // there is.
-            let selection = everything().fields("type!=helm.sh/release.v1");
-            watch::hear(watch::api(&client, scope), selection, stop_token(), tell);
+            let source = Source::metadata::<Secret>(watch::api(&client, scope));
+            watch::hear(source.fields("type!=helm.sh/release.v1"), stop_token(), tell);
         }
-        let follow_kind = |resource: &ApiResource| {
-            each(&tenant_scopes, |scope| {
-                let api = match scope {
-                    Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
-                    None => Api::all_with(client.clone(), resource),
-                };
-                let send = send(dispatch::Change::Owned);
-                let tell = move |object: &DynamicObject, gone| send(watch::key_of(object), gone);
-                follow(api, everything().labels(MANAGED), resource.clone(), stop_token(), tell)
-            })
-        };
-        let owned = tenant::kinds()
+        let owned: BTreeMap<String, Arc<Shelf>> = tenant::kinds()
             .into_iter()
-            .map(|resource| (resource.kind.clone(), (resource.clone(), follow_kind(&resource))))
+            .map(|resource| (resource.kind.clone(), Arc::new(Shelf::new(resource))))
             .collect();
+        for shelf in owned.values() {
+            // The rules in them are large, and read where they are needed.
+            let is_whole = shelf.resource().kind != ConfigMap::kind(&());
+            for (index, scope) in tenant_scopes.iter().enumerate() {
+                let send = send(dispatch::Change::Owned);
+                let sink = Shelved::new(shelf.clone(), scope.clone(), tenancies.clone(), is_whole, send);
+                let source = Source::dynamic(&client, scope, shelf.resource(), is_whole).labels(MANAGED);
+                // One of them looks at the namespaces that come to hold a tenant.
+                let look = match index {
+                    0 => {
+                        let forgetting = shelf.clone();
+                        let forget = move |namespace: &str| forgetting.forget(namespace);
+                        tenancies.follow(shelf.resource(), MANAGED, is_whole, forget)
+                    }
+                    _ => mpsc::unbounded_channel().1,
+                };
+                let (known, all, stop) = (tenancies.clone(), scopes.len(), stop_token());
+                tokio::spawn(async move {
+                    known.ready(all).await;
+                    watch::pump(source, sink, look, stop).await;
+                });
+            }
+        }
+        let engines = Engines::new(
+            client.clone(),
+            tenancies.clone(),
+            owned.get("Deployment").cloned(),
+            stop.child_token(),
+        );
         let reporter = Reporter {
             controller: "novacrm.io/operator".to_owned(),
             instance: Some(config.identity.clone()),
@@ -294,6 +359,7 @@ impl Cluster {
             namespaces,
             revisions,
             servers,
+            tenancies,
             owned,
             engines,
             metrics,
@@ -305,6 +371,8 @@ impl Cluster {
             known_servers: Mutex::default(),
             lacking: Mutex::default(),
             told: Mutex::default(),
+            policy_turns: Turns::new(policy::TURNS),
+            judging_turns: Turns::new(policy::JUDGING),
             backoff: Backoff::default(),
             queues,
         });
@@ -445,16 +513,16 @@ async fn write_status<K>(
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
 {
-    // The answer is not read: its spec may be what nobody can read.
-    let api: Api<PartialObjectMeta<K>> = Api::namespaced(client.clone(), namespace);
+    let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let patch = serde_json::json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),
         "status": status,
     });
-    match api.patch_status(name, &PatchParams::apply(manager).force(), &Patch::Apply(&patch)).await {
+    let params = PatchParams::apply(manager).force();
+    match apply::patch(client, &api, name, Some("status"), &params, &Patch::Apply(&patch)).await {
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        other => other.map(|_| ()).map_err(Error::api("writing the status")),
+        other => other.map_err(Error::api("writing the status")),
     }
 }
 
@@ -485,8 +553,9 @@ impl Started {
         cluster.revisions.ready().await;
         // Fails only when everything ends.
         let _ = cluster.servers.wait_until_ready().await;
-        for (_, index) in cluster.owned.values() {
-            index.ready().await;
+        let scopes = cluster.config.tenant_scopes().len();
+        for shelf in cluster.owned.values() {
+            shelf.ready(scopes).await;
         }
         tracing::info!(
             policies = cluster.policies.all().count(),
@@ -500,15 +569,23 @@ impl Started {
         self.filled().await;
         let Self { cluster, changed, ends, leading } = self;
         leading.store(true, Ordering::Release);
-        let pods = each(&cluster.config.tenant_scopes(), |scope| {
-            let engines = cluster.engines.clone();
-            let tell = move |pod: &Pod, gone| engines.pod_changed(pod, gone);
-            let selection = watcher::Config::default().labels(engines::SELECTOR);
-            follow(watch::api::<Pod>(&cluster.client, scope), selection, (), stop.child_token(), tell)
-        });
+        let scopes = cluster.config.tenant_scopes();
+        for (index, scope) in scopes.iter().enumerate() {
+            let source = Source::whole::<Pod>(watch::api(&cluster.client, scope)).labels(engines::SELECTOR);
+            let look = match index {
+                0 => {
+                    let engines = cluster.engines.clone();
+                    let resource = ApiResource::erase::<Pod>(&());
+                    let forget = move |namespace: &str| engines.forget_namespace(namespace);
+                    cluster.tenancies.follow(&resource, engines::SELECTOR, true, forget)
+                }
+                _ => mpsc::unbounded_channel().1,
+            };
+            let sink = cluster.engines.sink(scope.clone());
+            tokio::spawn(watch::pump(source, sink, look, stop.child_token()));
+        }
         // Statuses are judged by the engines that are there, so all of them are known before the first is written.
-        pods.ready().await;
-        pods.all().for_each(|pod| cluster.engines.pod_changed(&pod, false));
+        cluster.engines.ready(scopes.len()).await;
         for policy in cluster.policies.all() {
             cluster.queue_policy(&watch::key_of(policy.as_ref()));
         }
@@ -529,8 +606,10 @@ impl Started {
             else {
                 continue;
             };
+            // Who of them is worked on is for the turns of their namespaces to say.
             controllers.spawn(control(
                 "policy",
+                0,
                 cluster.clone(),
                 policies,
                 policy_end,
@@ -539,6 +618,7 @@ impl Started {
             ));
             controllers.spawn(control(
                 "rules",
+                CONCURRENCY,
                 cluster.clone(),
                 tenants.clone(),
                 rules_end,
@@ -547,6 +627,7 @@ impl Started {
             ));
             controllers.spawn(control(
                 "tenant",
+                CONCURRENCY,
                 cluster.clone(),
                 tenants,
                 tenant_end,
@@ -567,9 +648,10 @@ where
     Index(scopes.iter().map(store).collect())
 }
 
-/// Runs one controller over a queue.
+/// Runs one controller over a queue, on so many objects at a time; on all where it is 0.
 async fn control<K, F>(
     name: &'static str,
+    concurrency: u16,
     cluster: Arc<Cluster>,
     store: Store<Guarded<K>>,
     queue: End<K>,
@@ -617,7 +699,7 @@ async fn control<K, F>(
         cluster,
         store,
         queue,
-        ControllerConfig::default().concurrency(CONCURRENCY),
+        ControllerConfig::default().concurrency(concurrency),
     );
     // Outcomes were logged and counted where they came about.
     work.for_each(|_| futures::future::ready(())).await;

@@ -14,14 +14,31 @@ use novacrm_engine_core::policy::{CheckedPolicy, check};
 use time::OffsetDateTime;
 
 use super::engines::{PolicyKey, Report};
-use super::watch::Guarded;
-use super::{Cluster, Error, Judged, RESYNC, history, write_status};
+use super::watch::{Guarded, Quota, is_crowded};
+use super::{Cluster, Error, Judged, POLICIES_OF_A_TENANT, RESYNC, history, write_status};
 use crate::compliance_policy::status::{EngineView, Observation, status};
 use crate::compliance_policy::{build, dereference, validate};
 use crate::problem;
+use crate::turns::{Limits, Party};
 
 /// Field manager of a policy's status.
 const STATUS_MANAGER: &str = "novacrm-operator/compliancepolicy-status";
+
+/// Reason of a policy that has no effect, since its namespace holds too many.
+pub const REASON_TOO_MANY_POLICIES: &str = "TooManyPolicies";
+
+/// Policies that are worked on at the same time, in all and of one namespace.
+pub(super) const TURNS: Limits = Limits {
+    capacity: 16,
+    per_group: 12,
+    per_party: 4,
+    waiting_per_party: usize::MAX,
+    waiting_per_group: usize::MAX,
+    waiting: usize::MAX,
+};
+/// Policies that are judged at the same time: one of a namespace, and two of all tenants', so that the organisation's
+/// never wait for theirs. Each keeps a core busy for as long as a judgement may take.
+pub(super) const JUDGING: Limits = Limits { capacity: 3, per_group: 2, per_party: 1, ..TURNS };
 
 /// What is in force of a policy.
 #[derive(Clone, Debug)]
@@ -77,9 +94,16 @@ pub async fn reconcile(
     cluster: Arc<Cluster>,
 ) -> Result<Action, Error> {
     let key = super::watch::key_of(object.as_ref());
-    // One that is on its way out is in force until it is gone.
-    let judged = cluster.judge(&key, &object).await?;
-    cluster.report(&key, &object, &judged).await?;
+    let party = cluster.party(&key);
+    let turn = cluster.policy_turns.turn(&party, 1).await;
+    let _turn = turn.map_err(|_| Error::NotReady("too many policies are worked on"))?;
+    // Boxed, so that those that wait for their turn are small.
+    Box::pin(async {
+        // One that is on its way out is in force until it is gone.
+        let judged = cluster.judge(&key, &object).await?;
+        cluster.report(&key, &object, &judged).await
+    })
+    .await?;
     Ok(Action::requeue(RESYNC))
 }
 
@@ -98,6 +122,12 @@ impl Cluster {
         }
     }
 
+    /// With whom a policy takes turns: the organisation's among themselves, those of tenants by namespace.
+    fn party(&self, (namespace, _): &PolicyKey) -> Party {
+        let group = if *namespace == self.config.policy_namespace { "organisation" } else { "tenants" };
+        (group.to_owned(), namespace.clone())
+    }
+
     /// Judges a policy, unless this generation of it was judged already, and writes an accepted revision down.
     async fn judge(&self, key: &PolicyKey, object: &Guarded<CompliancePolicy>) -> Result<Judged, Error> {
         let uid = object.uid().unwrap_or_default();
@@ -105,6 +135,7 @@ impl Cluster {
         let before = self.judged_of(key);
         if let Some(judged) = &before
             && judged.seen == seen
+            && judged.is_crowded == is_crowded(object)
         {
             return Ok(judged.clone());
         }
@@ -113,19 +144,28 @@ impl Cluster {
         // What this process accepted a moment ago may not be in the store yet.
         let recent =
             before.as_ref().filter(|judged| judged.seen.0 == uid).and_then(|judged| judged.active.revision());
-        let accepted = recent
-            .map(|checked| checked.spec().clone())
-            .or_else(|| known.first().map(|revision| revision.spec.clone()));
+        let accepted = match (recent, known.first()) {
+            (Some(checked), _) => Some(checked.spec().clone()),
+            (None, Some(newest)) => history::read(&self.client, &key.0, newest)
+                .await
+                .map_err(Error::api("reading the history"))?,
+            (None, None) => None,
+        };
         let outcome = match &object.0 {
             Ok(policy) => {
                 let lookup = Lookup { cluster: self, accepted: accepted.clone() };
                 let (owned, deref) = (policy.clone(), dereference::dereference(policy, &lookup));
+                let turn = self.judging_turns.turn(&self.party(key), 1).await;
+                let turn = turn.map_err(|_| Error::NotReady("too many policies are judged"))?;
                 // The policy's own tests are work for a processor.
-                tokio::task::spawn_blocking(move || validate::validate(&owned, &deref))
-                    .await
-                    .unwrap_or_else(|_| Err(vec![defect()]))
-                    .map(|checked| (policy, checked))
+                let judging = tokio::task::spawn_blocking(move || {
+                    let outcome = validate::validate(&owned, &deref);
+                    drop(turn);
+                    outcome
+                });
+                judging.await.unwrap_or_else(|_| Err(vec![defect()])).map(|checked| (policy, checked))
             }
+            Err(_) if is_crowded(object) => Err(vec![too_many()]),
             Err(_) => Err(vec![unreadable()]),
         };
         let mut accepted_now = false;
@@ -151,7 +191,7 @@ impl Cluster {
             }
             Err(problems) => (self.last_good(key, accepted), problems),
         };
-        let judged = Judged { seen, active, problems };
+        let judged = Judged { seen, active, problems, is_crowded: is_crowded(object) };
         self.judged.write().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), judged.clone());
         if let Some(before) = &before {
             self.queue_rules_under(key, &before.active);
@@ -194,6 +234,11 @@ impl Cluster {
         if matches!(judged.active, Active::Unreadable) {
             for condition in now.conditions.iter_mut().filter(|condition| condition.type_ == READY) {
                 REASON_REVISION_UNREADABLE.clone_into(&mut condition.reason);
+            }
+        }
+        if is_crowded(object) {
+            for condition in now.conditions.iter_mut().filter(|condition| condition.type_ == READY) {
+                REASON_TOO_MANY_POLICIES.clone_into(&mut condition.reason);
             }
         }
         if before.as_ref() == Some(&now) {
@@ -287,6 +332,19 @@ impl Cluster {
         let kind = if refused { EventType::Warning } else { EventType::Normal };
         self.event(object, kind, &condition.reason, "Judge", &note).await;
     }
+}
+
+fn too_many() -> PolicyProblem {
+    let Quota { objects, bytes } = POLICIES_OF_A_TENANT;
+    problem(
+        "metadata.namespace",
+        &format!(
+            "the namespace holds more policies than the operator keeps of one: {objects}, which take {} MiB of memory in all; \
+             the oldest are kept",
+            bytes / (1024 * 1024)
+        ),
+        "Delete policies that are no longer needed, or join them.",
+    )
 }
 
 fn unreadable() -> PolicyProblem {

@@ -106,6 +106,10 @@ impl Cluster {
         let mut found = Vec::new();
         for policy in self.policies.all() {
             let key = super::watch::key_of(policy.as_ref());
+            // A policy speaks for its own namespace, unless it is the organisation's: others keep nobody waiting.
+            if key.0 != namespace && key.0 != self.config.policy_namespace {
+                continue;
+            }
             // One that nobody has looked at yet must not be left out.
             let judged = self.judged_of(&key).ok_or(Error::NotReady("not all policies were judged yet"))?;
             if !self.applies(&key, &judged.active, namespace) {

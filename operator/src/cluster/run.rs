@@ -52,6 +52,8 @@ pub struct Webhook {
     pub configuration: String,
     /// How long its authorities and certificates live.
     pub lives: admission::Lives,
+    /// Authorities of the API servers' certificates; without them anybody who reaches the port may call.
+    pub clients: Option<admission::ClientAuthorities>,
 }
 
 /// Why the process ended.
@@ -114,6 +116,7 @@ pub async fn run(client: Client, process: Process, stop: CancellationToken) -> R
                 configuration: webhook.configuration,
                 policy_namespace,
                 lives: webhook.lives,
+                clients: webhook.clients,
                 is_leader: leading.clone(),
                 readiness,
                 metrics,

@@ -35,7 +35,7 @@ use zeroize::Zeroizing;
 
 use super::apply::{self, Desired};
 use super::rules::Given;
-use super::watch::Guarded;
+use super::watch::{Guarded, Head, Source, WatchError, list_once};
 use super::{Cluster, Error, RESYNC, write_status};
 use crate::crm_tenant::build::{
     Resources, SECRETS_DIGEST, Settings, Surroundings, build, build_all, is_rolled_out, migration,
@@ -87,6 +87,10 @@ pub(super) const POSTGRESQL_CLUSTER: &str = "Cluster";
 /// `ServiceMonitor` of `monitoring.coreos.com/v1`.
 const SERVICE_MONITOR: &str = "ServiceMonitor";
 
+/// Objects of a kind that a cluster may lack of which a tenant may have so many, of so many bytes each. It has one.
+const MOST_OPTIONAL: usize = 16;
+const LARGEST_OPTIONAL: usize = 256 * 1024;
+
 /// The kinds that a cluster may lack.
 fn optional_kinds() -> [ApiResource; 3] {
     [
@@ -105,11 +109,18 @@ fn optional_kinds() -> [ApiResource; 3] {
 /// When the API server or the database server refuses something; it is tried again.
 pub async fn reconcile(object: Arc<Guarded<CrmTenant>>, cluster: Arc<Cluster>) -> Result<Action, Error> {
     let Ok(tenant) = &object.0 else {
-        let problem = problem(
-            "spec",
-            "this is not a CrmTenant that this release of the operator can read",
-            "Apply it with the schema of this release; `kubectl apply --server-side --dry-run=server` names the field.",
-        );
+        let problem = match super::watch::is_crowded(object.as_ref()) {
+            true => problem(
+                "metadata.namespace",
+                "the namespace holds more CrmTenants than the operator keeps, and only the oldest of them can run",
+                "Delete this one, or move it to a namespace of its own.",
+            ),
+            false => problem(
+                "spec",
+                "this is not a CrmTenant that this release of the operator can read",
+                "Apply it with the schema of this release; `kubectl apply --server-side --dry-run=server` names the field.",
+            ),
+        };
         let before = cluster.status_before(object.as_ref(), |tenant| tenant.status.clone());
         let generation = object.meta().generation.unwrap_or_default();
         let observed =
@@ -425,9 +436,15 @@ impl Work<'_> {
     /// their names. They are read and not taken from a store, because passwords are decided by what they say.
     pub(super) async fn secrets(&self, names: &[String]) -> Result<Vec<Secret>, Error> {
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        let ours = ListParams::default().labels(super::MANAGED);
-        let mut found = api.list(&ours).await.map_err(Error::api("reading the Secrets"))?.items;
-        found.retain(|secret| names.contains(&secret.name_any()));
+        // Others may have the label too, and are passed over one by one.
+        let ours = Source::whole(api.clone()).labels(super::MANAGED);
+        let mut found: Vec<Secret> = Vec::new();
+        let listed = list_once(&ours, |object| {
+            if Head::of(object).is_ok_and(|head| names.contains(&head.name)) {
+                found.extend(serde_json::from_str::<Secret>(object.get()).ok());
+            }
+        });
+        listed.await.map_err(Error::listing("reading the Secrets"))?;
         for name in names {
             if !found.iter().any(|secret| secret.metadata.name.as_ref() == Some(name)) {
                 found.extend(api.get_opt(name).await.map_err(Error::api("reading a Secret"))?);
@@ -583,16 +600,24 @@ impl Work<'_> {
                 kinds.insert(resource.kind, None);
                 continue;
             }
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(self.cluster.client.clone(), &self.namespace, &resource);
-            let found = match api.list(&ListParams::default().labels(super::MANAGED)).await {
-                Ok(list) => Some((resource.clone(), list.items)),
+            let scope = Some(self.namespace.clone());
+            let ours = Source::dynamic(&self.cluster.client, &scope, &resource, true).labels(super::MANAGED);
+            let mut there = Vec::new();
+            let listed = list_once(&ours, |object| {
+                let is_one_too_many = there.len() >= MOST_OPTIONAL || object.get().len() > LARGEST_OPTIONAL;
+                let name = Head::of(object).map(|head| head.name).unwrap_or_default();
+                if name.starts_with(super::shelf::PREFIX) && !is_one_too_many {
+                    there.extend(serde_json::from_str::<DynamicObject>(object.get()).ok());
+                }
+            });
+            let found = match listed.await {
+                Ok(()) => Some((resource.clone(), there)),
                 // By code: of a group that is not served, the API server knows not even a reason.
-                Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
+                Err(WatchError::Api(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => {
                     self.cluster.lacks(&resource.kind);
                     None
                 }
-                Err(error) => return Err(Error::api("reading objects of an optional kind")(error)),
+                Err(error) => return Err(Error::listing("reading objects of an optional kind")(error)),
             };
             kinds.insert(resource.kind, found);
         }
@@ -699,9 +724,9 @@ impl Work<'_> {
             "spec": { "replicas": replicas },
         });
         let api: Api<Deployment> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        api.patch(&name, &PatchParams::apply(REPLICAS_MANAGER).force(), &Patch::Apply(&patch))
+        let params = PatchParams::apply(REPLICAS_MANAGER).force();
+        apply::patch(&self.cluster.client, &api, &name, None, &params, &Patch::Apply(&patch))
             .await
-            .map(|_| ())
             .map_err(Error::api("handing replicas over to the autoscaler"))
     }
 
@@ -741,26 +766,26 @@ impl Work<'_> {
         optional: &Optional,
     ) -> Vec<(ApiResource, DynamicObject)> {
         let uid = self.tenant.uid().unwrap_or_default();
-        let is_superfluous = |resource: &ApiResource, live: &DynamicObject| {
-            let ours = live.namespace().as_deref() == Some(&self.namespace)
-                && live.owner_references().iter().any(|owner| owner.uid == uid);
-            let name = live.name_any();
+        let is_unwanted = |resource: &ApiResource, name: &str| {
             let rules = name == names::BUNDLE || name == names::BUNDLE_PREVIOUS;
-            // What a Job wrote is kept for a day; then it deletes itself.
-            let done = resource.kind == "Job" && live.data.pointer("/status/completionTime").is_some();
-            ours && !rules && !done && !wanted.contains(&(resource.kind.clone(), name))
+            !rules && !wanted.contains(&(resource.kind.clone(), name.to_owned()))
         };
         let mut found = Vec::new();
-        for (resource, index) in self.cluster.owned.values() {
-            for live in index.all() {
-                if is_superfluous(resource, &live) {
-                    found.push((resource.clone(), DynamicObject::clone(&live)));
+        // What a Job wrote is kept for a day; then it deletes itself.
+        for shelf in self.cluster.owned.values() {
+            let resource = shelf.resource();
+            for (name, kept) in shelf.of(&self.namespace) {
+                let ours = kept.tenants.contains(&uid) && !(resource.kind == "Job" && kept.is_done);
+                if ours && is_unwanted(resource, &name) {
+                    found.push((resource.clone(), shelf.read(&self.namespace, &name, &kept)));
                 }
             }
         }
         for (resource, objects) in optional.values().flatten() {
             for live in objects {
-                if is_superfluous(resource, live) {
+                let ours = live.namespace().as_deref() == Some(&self.namespace)
+                    && live.owner_references().iter().any(|owner| owner.uid == uid);
+                if ours && is_unwanted(resource, &live.name_any()) {
                     found.push((resource.clone(), live.clone()));
                 }
             }
@@ -860,12 +885,14 @@ pub(super) fn contents(secrets: &[Secret]) -> Secrets {
 impl Cluster {
     /// An object of a kind that we own, as the watch knows it.
     fn live(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        let (resource, index) = self.owned.get(kind)?;
-        index.get(&ObjectRef::new_with(name, resource.clone()).within(namespace))
+        self.owned.get(kind)?.object(namespace, name).map(Arc::new)
     }
 
-    /// The same, as its own type.
+    /// The same, as its own type. ConfigMaps are followed by their metadata, and there is none here.
     pub(super) fn live_as<T: DeserializeOwned>(&self, kind: &str, namespace: &str, name: &str) -> Option<T> {
+        if kind == "ConfigMap" {
+            return None;
+        }
         let object = self.live(kind, namespace, name)?;
         serde_json::to_value(object.as_ref()).ok().and_then(|value| serde_json::from_value(value).ok())
     }

@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::response::Status;
 use novacrm_crds::conditions::FINALIZER;
 use novacrm_crds::{CompliancePolicy, CrmTenant};
-use novacrm_operator::admission::{CA_FIELD_MANAGER, Lives};
+use novacrm_operator::admission::{CA_FIELD_MANAGER, ClientAuthorities, Lives, PATH};
 use novacrm_tests::cluster::{PATIENCE, eventually};
 use prometheus_client::encoding::text::encode;
 use serde_json::{Value, json};
@@ -174,6 +174,58 @@ async fn what_depends_on_other_objects_is_a_warning_and_never_a_refusal() {
         bench.client.send(request.body(shadow.to_string().into_bytes().into()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 201);
     assert!(answer.headers()["warning"].to_str().unwrap().contains("nothing is enforced"));
+    bench.end(vec![replica]).await;
+}
+
+/// An authority, and the certificate and key of a client that it issued, as PEM.
+fn client_of_an_authority(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["kube-apiserver".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+    (authority, format!("{certificate}{}", key.serialize_pem()))
+}
+
+#[tokio::test]
+async fn with_authorities_of_clients_only_callers_with_their_certificates_are_heard() {
+    novacrm_service::tls::install_provider();
+    let mut bench = Bench::new("admission-clients").await;
+    let (authority, known) = client_of_an_authority("known");
+    let (_, stranger) = client_of_an_authority("stranger");
+    bench.clients = Some(ClientAuthorities::new(&authority).unwrap());
+    let replica = bench.replica(true, Lives::default());
+    replica.ready().await;
+    let trusted = bench.secret("ca.crt").await;
+    let url = format!("https://127.0.0.1:{}{PATH}", replica.port);
+    let post = async |identity: Option<&str>| {
+        let roots = reqwest::Certificate::from_pem_bundle(trusted.as_bytes()).unwrap();
+        let mut client = reqwest::Client::builder().no_proxy().tls_certs_only(roots);
+        if let Some(identity) = identity {
+            client = client.identity(reqwest::Identity::from_pem(identity.as_bytes()).unwrap());
+        }
+        client.build().unwrap().post(&url).body("{}").send().await.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(post(Some(&known)).await.unwrap(), 400, "it is heard, and says nothing of use");
+    assert!(post(None).await.is_err());
+    assert!(post(Some(&stranger)).await.is_err());
+    // The API server of this control plane was given no certificate.
+    bench.ask(&[&replica]).await;
+    let policies: Api<CompliancePolicy> = Api::namespaced(bench.client.clone(), bench.namespace.name());
+    eventually(PATIENCE, || async {
+        let refused = policies.create(&PostParams::default(), &policy(&sound(bench.namespace.name()))).await;
+        match refused {
+            Err(error) if error.to_string().contains("certificate required") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+    .unwrap();
     bench.end(vec![replica]).await;
 }
 

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
-use novacrm_operator::admission::{self, Config, Lives, Lookup, Metrics, PATH, SECRET};
+use novacrm_operator::admission::{self, ClientAuthorities, Config, Lives, Lookup, Metrics, PATH, SECRET};
 use novacrm_service::admin::Readiness;
 use novacrm_tests::cluster::{Cluster, PATIENCE, TestNamespace, eventually};
 use prometheus_client::registry::Registry;
@@ -73,6 +73,8 @@ pub struct Bench {
     pub client: Client,
     pub namespace: TestNamespace,
     pub known: Known,
+    /// Authorities of the callers that replicas hear; all callers when none.
+    pub clients: Option<ClientAuthorities>,
     configuration: String,
 }
 
@@ -83,7 +85,7 @@ impl Bench {
         let namespace = cluster.namespace(prefix).await.unwrap();
         let client = cluster.client().unwrap();
         let configuration = format!("{namespace}.novacrm.io");
-        Self { cluster, client, namespace, known: Known::default(), configuration }
+        Self { cluster, client, namespace, known: Known::default(), clients: None, configuration }
     }
 
     /// Starts a replica; its Secret lives in the namespace of the test.
@@ -99,6 +101,7 @@ impl Bench {
             configuration: self.configuration.clone(),
             policy_namespace: "novacrm-policies".to_owned(),
             lives,
+            clients: self.clients.clone(),
             is_leader,
             readiness: readiness.clone(),
             metrics: Metrics::register(&mut registry),

@@ -149,9 +149,24 @@ impl Stage {
         operator
     }
 
+    /// Starts the operator as a container of the chart: with its limit of memory, at which the kernel ends it, and with
+    /// the webhook. Waits until its probe says ready.
+    pub async fn contained_operator(&self, pod_name: &str) -> Operator {
+        let port = free_port();
+        let mut operator = self.start_with(pod_name, &format!("127.0.0.1:{port}"));
+        operator.webhook = format!("https://127.0.0.1:{port}/validate");
+        operator.container = Some(Container::of(operator.process.child.id()));
+        operator.ready().await;
+        operator
+    }
+
     /// Starts the operator.
     pub fn start(&self, pod_name: &str) -> Operator {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.start_with(pod_name, "")
+    }
+
+    fn start_with(&self, pod_name: &str, webhook: &str) -> Operator {
+        let port = free_port();
         let log = self.folder.path().join(format!("{pod_name}-{port}.log"));
         let child = program("novacrm-operator", &["run"], &log)
             .envs([
@@ -161,12 +176,17 @@ impl Stage {
                 ("NOVACRM_WATCH_NAMESPACES", &self.watched.join(",")),
                 ("NOVACRM_ADMIN_ADDRESS", &format!("127.0.0.1:{port}")),
                 ("NOVACRM_LEASE", &self.home),
-                ("NOVACRM_WEBHOOK_ADDRESS", ""),
+                ("NOVACRM_WEBHOOK_ADDRESS", webhook),
             ])
             .env("KUBECONFIG", &self.kubeconfig)
             .spawn()
             .unwrap();
-        Operator { process: Process { child, log }, admin: format!("http://127.0.0.1:{port}") }
+        Operator {
+            process: Process { child, log },
+            admin: format!("http://127.0.0.1:{port}"),
+            webhook: String::new(),
+            container: None,
+        }
     }
 
     /// Lets pods of a tenant's engine become Ready only as [`Stage::engine`] starts processes for them.
@@ -213,6 +233,12 @@ impl Stage {
         let secrets: Api<Secret> = self.api(namespace);
         let bytes = content(&secrets, name).await.into_iter();
         bytes.map(|(key, value)| (key, String::from_utf8(value).unwrap())).collect()
+    }
+
+    /// Has a pod of a tenant's engine become Ready at an address where a test answers.
+    pub fn engine_at(&self, namespace: &str, address: &str) {
+        let mut real = self.kubelet.real.lock().unwrap();
+        real.entry(namespace.to_owned()).or_default().push_back(address.to_owned());
     }
 
     /// Starts an engine for a tenant and has a pod of it become Ready at its address.
@@ -526,7 +552,7 @@ async fn install(client: &Client, home: &str, organisation: &str, watched: &[Str
     };
     let values = format!(
         "fullnameOverride={home},policyNamespace.name={organisation},policyNamespace.create=false,\
-         webhook.enabled=false,rbac.aggregate=false"
+         rbac.aggregate=false"
     );
     let watched = format!("watchNamespaces={}", json!(watched));
     let rendered = Command::new(go_tool("helm").unwrap())
@@ -643,6 +669,54 @@ impl Drop for Process {
 pub struct Operator {
     process: Process,
     admin: String,
+    /// Where admissions are answered; empty when they are not.
+    pub webhook: String,
+    container: Option<Container>,
+}
+
+/// What the chart lets a pod of the operator take.
+pub const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A memory cgroup with the limit of the chart. Without one, the peak is measured alone.
+struct Container(Option<PathBuf>);
+
+impl Container {
+    /// Puts a process that just started into a container of its own.
+    fn of(pid: u32) -> Self {
+        let name = format!("novacrm-test-{pid}");
+        let mounted = Path::new("/sys/fs/cgroup");
+        // Of the second version there is one hierarchy, of the first one for memory.
+        let tries = [
+            (mounted.join("memory").join(&name), "memory.limit_in_bytes"),
+            (mounted.join(&name), "memory.max"),
+        ];
+        for (folder, limit) in tries {
+            let made = std::fs::create_dir(&folder)
+                .and_then(|()| std::fs::write(folder.join(limit), MEMORY_BYTES.to_string()))
+                .and_then(|()| std::fs::write(folder.join("cgroup.procs"), pid.to_string()));
+            if made.is_ok() {
+                return Self(Some(folder));
+            }
+            let _ = std::fs::remove_dir(&folder);
+        }
+        writeln!(std::io::stdout(), "no memory cgroup can be made here; the peak is measured alone").unwrap();
+        Self(None)
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            // The process that was in it has ended, which takes the kernel a moment to note.
+            let gone = (0..100).any(|_| {
+                std::thread::sleep(Duration::from_millis(20));
+                std::fs::remove_dir(folder).is_ok()
+            });
+            if !gone {
+                let _ = writeln!(std::io::stderr(), "{} is left", folder.display());
+            }
+        }
+    }
 }
 
 impl Operator {
@@ -695,6 +769,15 @@ impl Operator {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
         let line = status.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(':')).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Whether it still runs, and never took more memory than the chart lets it.
+    pub fn is_within_its_limit(&mut self) {
+        let ended = self.process.child.try_wait().unwrap();
+        assert_eq!(ended, None, "it was ended");
+        let peak = self.memory("VmHWM") * 1024;
+        writeln!(std::io::stdout(), "the operator took {} MiB at most", peak / 1024 / 1024).unwrap();
+        assert!(peak < MEMORY_BYTES, "{peak} bytes");
     }
 
     /// Ends it as a broken machine would.
@@ -1030,8 +1113,12 @@ async fn follow(maps: Api<ConfigMap>, folder: PathBuf) {
     }
 }
 
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// A loopback address that nobody uses: engines listen on fixed ports.
-fn free_address() -> String {
+pub fn free_address() -> String {
     loop {
         let [a, b, c] = rand::random::<[u8; 3]>();
         let address = format!("127.{}.{}.{}", a.max(1), b, c.clamp(1, 254));
