@@ -303,7 +303,8 @@ async fn what_is_added_while_a_contact_is_erased_does_not_outlive_it(pool: PgPoo
             requests.into_iter().map(|request| tokio::spawn(request.send_to(api.router.clone()))).collect();
         for answer in running {
             let status = answer.await.unwrap().status.as_u16();
-            assert!([200, 201, 204, 404, 409, 412, 422].contains(&status), "{status}");
+            // 429: one user has only so many assessments at a time.
+            assert!([200, 201, 204, 404, 409, 412, 422, 429].contains(&status), "{status}");
         }
         assert_eq!(call("GET", &path).by(&sales).send(&api).await.problem(404), "not_found");
         assert!(!holds(&dump(&pool, &["subject_erasures"]).await, &contact), "round {round}");
