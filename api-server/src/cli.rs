@@ -14,7 +14,7 @@ use novacrm_service::telemetry;
 use url::Url;
 
 use crate::db::{Database, archive, migrate};
-use crate::http::assessments::room::Room;
+use crate::http::assessments::concurrency::Limits;
 use crate::http::documentation;
 use crate::http::proxies::TrustedProxies;
 use crate::server::{self, Config};
@@ -104,14 +104,14 @@ struct Serve {
     #[arg(long, env = "NOVACRM_TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     trusted_proxies: TrustedProxies,
     /// Assessments of one user at the same time.
-    #[arg(long, env = "NOVACRM_ASSESSMENTS_PER_USER", default_value_t = Room::default().per_user)]
+    #[arg(long, env = "NOVACRM_ASSESSMENTS_PER_USER", default_value_t = Limits::default().per_user)]
     assessments_per_user: NonZeroU32,
     /// Assessments of all users at the same time.
-    #[arg(long, env = "NOVACRM_ASSESSMENTS_TOTAL", default_value_t = Room::default().total)]
+    #[arg(long, env = "NOVACRM_ASSESSMENTS_TOTAL", default_value_t = Limits::default().total)]
     assessments_total: NonZeroU32,
     /// Bytes of the bodies of assessments at the same time; one user may take half of them. Each byte costs some eight
     /// of memory.
-    #[arg(long, env = "NOVACRM_ASSESSMENTS_BYTES", default_value_t = Room::default().bytes)]
+    #[arg(long, env = "NOVACRM_ASSESSMENTS_BYTES", default_value_t = Limits::default().bytes)]
     assessments_bytes: NonZeroU32,
     #[command(flatten)]
     retention: Retention,
@@ -228,7 +228,7 @@ async fn serving(serve: Serve) -> Result<(), Failure> {
         static_dir: serve.static_dir,
         retention: serve.retention.rules(),
         trusted_proxies: serve.trusted_proxies,
-        room: Room {
+        assessments: Limits {
             per_user: serve.assessments_per_user,
             total: serve.assessments_total,
             bytes: serve.assessments_bytes,

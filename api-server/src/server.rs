@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::db::{Database, migrate};
-use crate::http::assessments::room::Room;
+use crate::http::assessments::concurrency::Limits;
 use crate::http::proxies::TrustedProxies;
 use crate::http::site::Site;
 use crate::http::{self, App};
@@ -65,7 +65,7 @@ pub struct Config {
     /// Whose word on a client's address is believed.
     pub trusted_proxies: TrustedProxies,
     /// How many assessments run at the same time.
-    pub room: Room,
+    pub assessments: Limits,
 }
 
 /// Why the server could not start or go on.
@@ -179,7 +179,7 @@ pub async fn run(config: Config) -> Result<(), ServerError> {
 
     let (listener, admin_listener) = (serve::bind(config.listen)?, serve::bind(config.admin_listen)?);
     tracing::info!(listen = %config.listen, admin = %config.admin_listen, tenant = config.tenant, "serving");
-    let app = App::new(services).trusting(config.trusted_proxies).with_room(config.room);
+    let app = App::new(services).trusting(config.trusted_proxies).limiting_assessments(config.assessments);
     let app = http::router(app, site, pipeline);
     tokio::try_join!(
         serve::plain(listener, app, shutdown.clone()),

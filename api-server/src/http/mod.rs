@@ -14,7 +14,7 @@ use novacrm_service::problem::{self, Pipeline};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
-use self::assessments::room::{Room, Rooms};
+use self::assessments::concurrency::{Concurrency, Limits};
 use self::proxies::TrustedProxies;
 use crate::services::Services;
 
@@ -46,14 +46,18 @@ pub const ASSESSMENT_LIMIT: usize = 2 * novacrm_engine_wire::MAX_TEXT_BYTES + 64
 pub struct App {
     services: Arc<Services>,
     proxies: TrustedProxies,
-    rooms: Rooms,
+    assessments: Concurrency,
 }
 
 impl App {
     /// An app over the use cases.
     #[must_use]
     pub fn new(services: Arc<Services>) -> Self {
-        Self { services, proxies: TrustedProxies::default(), rooms: Rooms::new(Room::default()) }
+        Self {
+            services,
+            proxies: TrustedProxies::default(),
+            assessments: Concurrency::new(Limits::default()),
+        }
     }
 
     /// Believes these proxies on the address of a client.
@@ -62,10 +66,10 @@ impl App {
         Self { proxies, ..self }
     }
 
-    /// Has so many assessments run at the same time.
+    /// Lets so many assessments run at the same time.
     #[must_use]
-    pub fn with_room(self, room: Room) -> Self {
-        Self { rooms: Rooms::new(room), ..self }
+    pub fn limiting_assessments(self, limits: Limits) -> Self {
+        Self { assessments: Concurrency::new(limits), ..self }
     }
 }
 

@@ -153,10 +153,10 @@ async fn matching(
     who: Waiting,
 ) -> Result<Option<Holder>, ServiceError> {
     // Before the database is asked, so that a flood does not reach it either.
-    let place = services.passwords.enter(who)?;
+    let slot = services.passwords.enter(who)?;
     let account = services.accounts.by_email(email_key).await?;
     let stored = account.as_ref().map(|account| account.password_hash.as_str());
-    let matches = services.passwords.verify(place, password, stored).await?;
+    let matches = services.passwords.verify(slot, password, stored).await?;
     Ok(account.map(Holder::from).filter(|holder| matches && holder.user.details.active))
 }
 
@@ -219,7 +219,7 @@ pub async fn change_password(
         services.outcomes.refused(word(refused.by), hash, true);
     })?;
     let matches = match services.passwords.enter(who) {
-        Ok(place) => services.passwords.verify(place, current, Some(&account.password_hash)).await,
+        Ok(slot) => services.passwords.verify(slot, current, Some(&account.password_hash)).await,
         Err(error) => Err(error),
     };
     match matches {

@@ -3,7 +3,7 @@
 //!
 //! Hashing is what a log-in costs. Whoever is known (a device that logged in before, a user with a session) waits in one
 //! queue, everybody else in another, each with a worker of its own; so strangers never delay those who are known. A
-//! queue is bounded, and so is the part of it that one source may fill: whoever finds no place is refused at once.
+//! queue is bounded, and so is the part of it that one source may fill: whoever finds it full is refused at once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,7 +28,7 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 /// Requests in a queue at most, the one whose password is hashed included.
 pub const QUEUE: usize = 32;
-/// Places of a queue that one source, device or user may take.
+/// Slots of a queue that one source, device or user may take.
 pub const QUEUE_SHARE: usize = 2;
 /// Seconds after which a queue that was full has room: it takes less to empty it.
 const RETRY_AFTER: u32 = 1;
@@ -73,50 +73,50 @@ pub enum Waiting {
 /// A bounded queue before one worker. No one may fill more than a share of it, so it is fair.
 struct Queue {
     worker: Semaphore,
-    places: Mutex<Places>,
+    occupancy: Mutex<Occupancy>,
 }
 
 #[derive(Default)]
-struct Places {
+struct Occupancy {
     taken: usize,
     by: HashMap<Waiting, usize>,
 }
 
-/// A place in a queue, given back when it is dropped.
-pub struct Place {
+/// A slot in a queue, given back when it is dropped.
+pub struct Slot {
     queue: Arc<Queue>,
     who: Waiting,
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place(…)")
+        f.write_str("Slot(…)")
     }
 }
 
 impl Queue {
     fn new() -> Arc<Self> {
-        Arc::new(Self { worker: Semaphore::new(1), places: Mutex::default() })
+        Arc::new(Self { worker: Semaphore::new(1), occupancy: Mutex::default() })
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
+        self.occupancy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place, or `None` when the queue or the share of it is full.
-    fn enter(self: &Arc<Self>, who: Waiting) -> Option<Place> {
-        let mut places = self.places();
-        let own = places.by.get(&who).copied().unwrap_or_default();
-        if places.taken >= QUEUE || own >= QUEUE_SHARE {
+    /// Takes a slot, or `None` when the queue or the share of it is full.
+    fn enter(self: &Arc<Self>, who: Waiting) -> Option<Slot> {
+        let mut occupancy = self.occupancy();
+        let own = occupancy.by.get(&who).copied().unwrap_or_default();
+        if occupancy.taken >= QUEUE || own >= QUEUE_SHARE {
             return None;
         }
-        places.taken += 1;
-        places.by.insert(who, own + 1);
-        Some(Place { queue: Arc::clone(self), who })
+        occupancy.taken += 1;
+        occupancy.by.insert(who, own + 1);
+        Some(Slot { queue: Arc::clone(self), who })
     }
 }
 
-impl Place {
+impl Slot {
     /// Waits for one's turn.
     async fn turn(&self) -> Result<SemaphorePermit<'_>, ServiceError> {
         let closed = |_| ServiceError::Internal("password hashing stopped");
@@ -124,14 +124,14 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut places = self.queue.places();
-        places.taken = places.taken.saturating_sub(1);
-        match places.by.get_mut(&self.who) {
+        let mut occupancy = self.queue.occupancy();
+        occupancy.taken = occupancy.taken.saturating_sub(1);
+        match occupancy.by.get_mut(&self.who) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                places.by.remove(&self.who);
+                occupancy.by.remove(&self.who);
             }
         }
     }
@@ -184,11 +184,11 @@ impl Passwords {
         hashed.await?
     }
 
-    /// Takes a place in a queue, before anything else is done for a request.
+    /// Takes a slot in a queue, before anything else is done for a request.
     ///
     /// # Errors
     /// When the queue, or the share of who asks, is full.
-    pub fn enter(&self, who: Waiting) -> Result<Place, ServiceError> {
+    pub fn enter(&self, who: Waiting) -> Result<Slot, ServiceError> {
         let queue = match who {
             Waiting::Known(_) => &self.known,
             Waiting::Stranger(_) => &self.strangers,
@@ -202,26 +202,26 @@ impl Passwords {
     /// When the machine refuses the work.
     pub async fn verify(
         &self,
-        place: Place,
+        slot: Slot,
         password: &str,
         stored: Option<&str>,
     ) -> Result<bool, ServiceError> {
         let known = stored.is_some();
         let stored = stored.map_or_else(|| Arc::clone(&self.decoy), Arc::from);
         let password = Zeroizing::new(password.as_bytes().to_vec());
-        let matches = run(place, move || verify(&password, &stored)).await?;
+        let matches = run(slot, move || verify(&password, &stored)).await?;
         Ok(known && matches)
     }
 }
 
-/// Does work when the turn of a place has come.
+/// Does work when the turn of a slot has come.
 async fn run<T: Send + 'static>(
-    place: Place,
+    slot: Slot,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ServiceError> {
     // Forgotten here and given back by the work: a request that is broken off does not free the worker early.
-    place.turn().await?.forget();
-    let worker = Worker(place);
+    slot.turn().await?.forget();
+    let worker = Worker(slot);
     let work = tokio::task::spawn_blocking(move || {
         let _worker = worker;
         work()
@@ -230,7 +230,7 @@ async fn run<T: Send + 'static>(
 }
 
 /// The worker of a queue, freed when it is dropped.
-struct Worker(Place);
+struct Worker(Slot);
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -319,18 +319,18 @@ mod tests {
     #[test]
     fn a_queue_is_bounded_and_nobody_fills_more_than_a_share() {
         let queue = Queue::new();
-        let mut places: Vec<_> = (0..10).filter_map(|_| queue.enter(stranger(1))).collect();
-        assert_eq!(places.len(), QUEUE_SHARE);
-        places.extend((2..100).filter_map(|number| queue.enter(stranger(number))));
-        assert_eq!(places.len(), QUEUE);
+        let mut slots: Vec<_> = (0..10).filter_map(|_| queue.enter(stranger(1))).collect();
+        assert_eq!(slots.len(), QUEUE_SHARE);
+        slots.extend((2..100).filter_map(|number| queue.enter(stranger(number))));
+        assert_eq!(slots.len(), QUEUE);
         assert!(queue.enter(stranger(200)).is_none());
-        places.clear();
+        slots.clear();
         assert!(queue.enter(stranger(200)).is_some());
-        assert!(queue.places().by.is_empty(), "nothing is kept of who left");
+        assert!(queue.occupancy().by.is_empty(), "nothing is kept of who left");
     }
 
     #[tokio::test]
-    async fn whoever_finds_no_place_is_refused_at_once_and_known_users_still_get_one() {
+    async fn whoever_finds_the_queue_full_is_refused_at_once_and_known_users_still_get_one() {
         let passwords = Passwords::new().unwrap();
         let _worker = passwords.strangers.worker.acquire().await.unwrap();
         let waiting: Vec<_> = (0..32)
@@ -341,13 +341,13 @@ mod tests {
                 )
             })
             .collect();
-        while passwords.strangers.places().taken < QUEUE {
+        while passwords.strangers.occupancy().taken < QUEUE {
             tokio::task::yield_now().await;
         }
         let refused = passwords.enter(stranger(99)).err();
         assert!(matches!(refused, Some(ServiceError::Busy { retry_after: 1.. })), "{refused:?}");
-        let place = passwords.enter(Waiting::Known(Uuid::nil())).unwrap();
-        let known = passwords.verify(place, "x", None).await;
+        let slot = passwords.enter(Waiting::Known(Uuid::nil())).unwrap();
+        let known = passwords.verify(slot, "x", None).await;
         assert!(!known.unwrap());
         for request in &waiting {
             request.abort();
@@ -355,7 +355,7 @@ mod tests {
         for request in waiting {
             assert!(request.await.unwrap_err().is_cancelled());
         }
-        assert_eq!(passwords.strangers.places().taken, 0, "who breaks off leaves the queue");
+        assert_eq!(passwords.strangers.occupancy().taken, 0, "who breaks off leaves the queue");
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod assessments;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod erasure;
@@ -27,8 +29,6 @@ mod permissions;
 mod records;
 #[cfg(test)]
 mod rights;
-#[cfg(test)]
-mod room;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::room::Admitted;
+use super::concurrency::Admitted;
 use crate::http::error::problem;
 use crate::http::exchange::{Posted, answer, key_required, reply};
 use crate::http::views::AssessmentView;
@@ -54,8 +54,8 @@ pub struct New {
 )]
 pub async fn create(
     State(services): State<Arc<Services>>,
-    // The place is kept until the engine has answered.
-    Admitted { posted: Posted { caller, body: new, key }, place: _place }: Admitted<New>,
+    // The permit is kept until the engine has answered.
+    Admitted { posted: Posted { caller, body: new, key }, permit: _permit }: Admitted<New>,
 ) -> Result<Response, Problem> {
     let key = key.ok_or_else(key_required)?;
     let question = Question {

@@ -1,5 +1,5 @@
 //! Assessments of prompts.
 
+pub mod concurrency;
 pub mod create;
 pub mod read;
-pub mod room;

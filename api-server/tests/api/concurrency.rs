@@ -1,4 +1,4 @@
-//! Assessments of one user leave room for those of others, in number and in bytes, over real HTTP.
+//! Assessments of one user leave permits for those of others, in number and in bytes, over real HTTP.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -109,7 +109,7 @@ async fn thirty_long_prompts_of_one_user_are_mostly_refused_and_another_user_is_
 }
 
 #[sqlx::test]
-async fn a_place_is_taken_before_a_body_is_read_and_given_back_when_its_sender_leaves(pool: PgPool) {
+async fn a_permit_is_taken_before_a_body_is_read_and_given_back_when_its_sender_leaves(pool: PgPool) {
     let api = Api::new(pool).await;
     let (slow, other) = (api.login(Role::Sales).await, api.login(Role::Sales).await);
     let (address, _serving) = serve_api(&api);

@@ -1,9 +1,9 @@
 //! How many assessments run at the same time, and how many bytes of prompts are held for them: a request's head in, a
-//! place or a refusal out, before any of its body is read.
+//! permit or a refusal out, before any of its body is read.
 //!
 //! A prompt costs some eight times its bytes of memory on its way to the engine and back. One user may take half of the
-//! bytes at most, so another's request finds room. A refusal comes at once and changes nothing: the same request with
-//! the same `Idempotency-Key` may be sent again.
+//! bytes at most, so there is memory for another's request. A refusal comes at once and changes nothing: the same request
+//! with the same `Idempotency-Key` may be sent again.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -27,7 +27,7 @@ const LEAST_BYTES: u64 = 4 * 1024;
 
 /// How much may run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Limits {
     /// Assessments of one user.
     pub per_user: NonZeroU32,
     /// Assessments of all users.
@@ -36,8 +36,8 @@ pub struct Room {
     pub bytes: NonZeroU32,
 }
 
-impl Default for Room {
-    /// Eight of one user, 64 in total, 8 MiB: with the rest of the process that stays below 128 MiB.
+impl Default for Limits {
+    /// Eight of one user, 64 in total, 8 MiB of bodies.
     fn default() -> Self {
         let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         Self { per_user: number(8), total: number(64), bytes: number(8 * 1024 * 1024) }
@@ -57,22 +57,22 @@ struct Taken {
     by: HashMap<Uuid, Running>,
 }
 
-/// The places of all users.
+/// The permits of all users.
 #[derive(Clone, Debug)]
-pub struct Rooms {
-    room: Room,
+pub struct Concurrency {
+    limits: Limits,
     taken: Arc<Mutex<Taken>>,
 }
 
-/// A place, given back when it is dropped.
+/// A permit, given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     taken: Arc<Mutex<Taken>>,
     user: Uuid,
     bytes: u64,
 }
 
-/// Why there is no place.
+/// Why there is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Full {
     /// The user has enough running.
@@ -85,28 +85,28 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
     taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Rooms {
-    /// Places for so much.
+impl Concurrency {
+    /// Limits concurrency to so much.
     #[must_use]
-    pub fn new(room: Room) -> Self {
-        Self { room, taken: Arc::default() }
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, taken: Arc::default() }
     }
 
-    /// Takes a place for a body of so many bytes. What is alone in its share always finds one, so a body that is longer
-    /// than the share can be sent too.
-    fn enter(&self, user: Uuid, bytes: u64) -> Result<Place, Full> {
+    /// Takes a permit for a body of so many bytes. A body that is longer than a share of the bytes gets one while nothing
+    /// else of that share runs.
+    fn enter(&self, user: Uuid, bytes: u64) -> Result<Permit, Full> {
         let bytes = bytes.max(LEAST_BYTES);
-        let most = u64::from(self.room.bytes.get());
+        let most = u64::from(self.limits.bytes.get());
         let fits = |running: Running, assessments: NonZeroU32, most: u64| {
             running.assessments < assessments.get()
                 && (running.assessments == 0 || running.bytes.saturating_add(bytes) <= most)
         };
         let mut taken = lock(&self.taken);
         let own = taken.by.get(&user).copied().unwrap_or_default();
-        if !fits(own, self.room.per_user, most / 2) {
+        if !fits(own, self.limits.per_user, most / 2) {
             return Err(Full::User);
         }
-        if !fits(taken.all, self.room.total, most) {
+        if !fits(taken.all, self.limits.total, most) {
             return Err(Full::Everybody);
         }
         let more = |running: Running| Running {
@@ -115,11 +115,11 @@ impl Rooms {
         };
         taken.all = more(taken.all);
         taken.by.insert(user, more(own));
-        Ok(Place { taken: Arc::clone(&self.taken), user, bytes })
+        Ok(Permit { taken: Arc::clone(&self.taken), user, bytes })
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let less = |running: Running| Running {
             assessments: running.assessments.saturating_sub(1),
@@ -145,13 +145,13 @@ fn length(headers: &HeaderMap) -> u64 {
     told.unwrap_or(most).min(most)
 }
 
-/// As [`Posted`], with a place that was taken before the body was read.
+/// As [`Posted`], with a permit that was taken before the body was read.
 #[derive(Debug)]
 pub struct Admitted<T> {
     /// Who sends what.
     pub posted: Posted<T>,
     /// To be kept until the answer is made.
-    pub place: Place,
+    pub permit: Permit,
 }
 
 impl<T: DeserializeOwned> FromRequest<App> for Admitted<T> {
@@ -160,22 +160,23 @@ impl<T: DeserializeOwned> FromRequest<App> for Admitted<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, app).await?;
-        let place = app.rooms.enter(caller.user, length(&parts.headers)).map_err(|full| match full {
-            Full::User => Problem::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_assessments",
-                "Trop d'analyses en cours",
-                "Too many assessments under way",
-            )
-            .detail(Text::new(
-                "Attendez la réponse à vos analyses en cours avant d'en demander d'autres.",
-                "Wait for the answers to your assessments before you ask for more.",
-            ))
-            .retry_after(RETRY_AFTER),
-            Full::Everybody => busy(RETRY_AFTER),
-        })?;
+        let permit =
+            app.assessments.enter(caller.user, length(&parts.headers)).map_err(|full| match full {
+                Full::User => Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_assessments",
+                    "Trop d'analyses en cours",
+                    "Too many assessments under way",
+                )
+                .detail(Text::new(
+                    "Attendez la réponse à vos analyses en cours avant d'en demander d'autres.",
+                    "Wait for the answers to your assessments before you ask for more.",
+                ))
+                .retry_after(RETRY_AFTER),
+                Full::Everybody => busy(RETRY_AFTER),
+            })?;
         let posted = Posted::read(caller, parts, body, app).await?;
-        Ok(Self { posted, place })
+        Ok(Self { posted, permit })
     }
 }
 
@@ -183,37 +184,37 @@ impl<T: DeserializeOwned> FromRequest<App> for Admitted<T> {
 mod tests {
     use super::*;
 
-    fn rooms(per_user: u32, total: u32, bytes: u32) -> Rooms {
+    fn concurrency(per_user: u32, total: u32, bytes: u32) -> Concurrency {
         let number = |number| NonZeroU32::new(number).unwrap();
-        Rooms::new(Room { per_user: number(per_user), total: number(total), bytes: number(bytes) })
+        Concurrency::new(Limits { per_user: number(per_user), total: number(total), bytes: number(bytes) })
     }
 
     #[test]
-    fn one_user_leaves_room_for_others_in_number_and_in_bytes() {
+    fn one_user_leaves_permits_for_others_in_number_and_in_bytes() {
         let [one, two, three] = [1, 2, 3].map(Uuid::from_u128);
-        let rooms = rooms(3, 5, 1 << 20);
-        let mut places: Vec<_> = (0..3).map(|_| rooms.enter(one, 100).unwrap()).collect();
-        assert_eq!(rooms.enter(one, 100).unwrap_err(), Full::User);
-        places.extend((0..2).map(|_| rooms.enter(two, 100).unwrap()));
-        assert_eq!(rooms.enter(three, 100).unwrap_err(), Full::Everybody);
-        places.clear();
+        let concurrency = concurrency(3, 5, 1 << 20);
+        let mut permits: Vec<_> = (0..3).map(|_| concurrency.enter(one, 100).unwrap()).collect();
+        assert_eq!(concurrency.enter(one, 100).unwrap_err(), Full::User);
+        permits.extend((0..2).map(|_| concurrency.enter(two, 100).unwrap()));
+        assert_eq!(concurrency.enter(three, 100).unwrap_err(), Full::Everybody);
+        permits.clear();
 
-        places.push(rooms.enter(one, 400 << 10).unwrap());
-        assert_eq!(rooms.enter(one, 200 << 10).unwrap_err(), Full::User, "half of the bytes");
-        places.push(rooms.enter(two, 500 << 10).unwrap());
-        assert_eq!(rooms.enter(three, 200 << 10).unwrap_err(), Full::Everybody);
-        places.clear();
-        let taken = lock(&rooms.taken);
+        permits.push(concurrency.enter(one, 400 << 10).unwrap());
+        assert_eq!(concurrency.enter(one, 200 << 10).unwrap_err(), Full::User, "half of the bytes");
+        permits.push(concurrency.enter(two, 500 << 10).unwrap());
+        assert_eq!(concurrency.enter(three, 200 << 10).unwrap_err(), Full::Everybody);
+        permits.clear();
+        let taken = lock(&concurrency.taken);
         assert_eq!((taken.all, taken.by.len()), (Running::default(), 0), "nothing is kept of who left");
     }
 
     #[test]
     fn a_body_that_is_longer_than_the_share_is_taken_alone() {
         let [one, two] = [1, 2].map(Uuid::from_u128);
-        let rooms = rooms(3, 5, 1 << 20);
-        let _place = rooms.enter(one, 10 << 20).unwrap();
-        assert_eq!(rooms.enter(one, 1).unwrap_err(), Full::User);
-        assert_eq!(rooms.enter(two, 1).unwrap_err(), Full::Everybody);
+        let concurrency = concurrency(3, 5, 1 << 20);
+        let _permit = concurrency.enter(one, 10 << 20).unwrap();
+        assert_eq!(concurrency.enter(one, 1).unwrap_err(), Full::User);
+        assert_eq!(concurrency.enter(two, 1).unwrap_err(), Full::Everybody);
     }
 
     #[test]
