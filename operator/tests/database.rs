@@ -653,8 +653,9 @@ async fn roles_with_more_rights_than_the_operator_gives_are_refused() {
     let superuser_url = postgres.url("postgres");
     refused(ensure_databases(&superuser_url, &place, &acme.plan).await);
     superuser.execute("DROP ROLE novacrm_acme_crm_app_a").await.unwrap();
-    // Another administrator makes it for itself.
+    // Another administrator, who is given what the former one took from everybody, makes a database of its own.
     superuser.execute("DROP DATABASE novacrm_operator").await.unwrap();
+    superuser.execute("GRANT CONNECT ON DATABASE postgres TO platform").await.unwrap();
     ensure_databases(&platform, &place, &acme.plan).await.unwrap();
     for (more, less) in [
         ("ALTER ROLE novacrm_acme_crm_app_a CREATEDB", "ALTER ROLE novacrm_acme_crm_app_a NOCREATEDB"),
