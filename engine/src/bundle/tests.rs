@@ -344,6 +344,26 @@ async fn files_that_tell_what_is_known_are_no_contact() {
 }
 
 #[tokio::test]
+async fn files_that_the_operator_did_not_sign_are_neither_rules_nor_contact() {
+    let bundles = Bundles::new(BundleMetrics::default());
+    let (_tell, observations) = mpsc::unbounded_channel();
+    let source = Told { observations, previous: None };
+    let mut following = Following::new(bundles.clone(), source, None, accepted());
+    let now = OffsetDateTime::now_utc();
+    following.observed(Observation::Offered { bytes: encoded(5), as_of: now }).await;
+    following.settle().await;
+    let contact = bundles.last_contact();
+
+    let forged = good(6).encode().unwrap();
+    let later = now + Duration::from_secs(60);
+    following.observed_of_fallback(Observation::Offered { bytes: forged, as_of: later });
+    following.settle().await;
+    assert_eq!(bundles.current().unwrap().bundle.sequence(), 5);
+    assert_eq!(bundles.last_contact(), contact);
+    assert_eq!(bundles.metrics.refused(Refusal::unsigned), 1);
+}
+
+#[tokio::test]
 async fn without_contact_the_age_of_the_files_counts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(BUNDLE_KEY);
