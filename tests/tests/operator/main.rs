@@ -1,7 +1,6 @@
 //! The operator as it is deployed, on a real Kubernetes API server and a real PostgreSQL.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::unreachable,
