@@ -8,7 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::core::ResourceExt;
 use kube::{Api, Client, Resource};
 use novacrm_crds::{CompliancePolicy, CompliancePolicySpec};
@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::shelf::owners_of;
-use super::watch::{Head, Index};
+use super::watch::{Head, Index, Source, WatchError, list_once};
 
 /// How many revisions of a policy are kept.
 pub const KEPT: usize = 20;
@@ -93,10 +93,23 @@ pub async fn read(
     client: &Client,
     namespace: &str,
     name: &str,
-) -> Result<Option<CompliancePolicySpec>, kube::Error> {
+) -> Result<Option<CompliancePolicySpec>, WatchError> {
+    #[derive(Deserialize)]
+    struct Said {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        spec: CompliancePolicySpec,
+    }
     let api: Api<ControllerRevision> = Api::namespaced(client.clone(), namespace);
-    let found = api.list(&ListParams::default().fields(&format!("metadata.name={name}"))).await?;
-    Ok(found.items.first().and_then(Revision::read).map(|revision| revision.spec))
+    let mut found = None;
+    let one = Source::whole(api).fields(&format!("metadata.name={name}"));
+    list_once(&one, |object| {
+        found = serde_json::from_str::<Said>(object.get()).ok().map(|said| said.data.spec);
+    })
+    .await?;
+    Ok(found)
 }
 
 /// Whether the revision belongs to the policy with this uid.

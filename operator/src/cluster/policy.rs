@@ -148,7 +148,7 @@ impl Cluster {
             (Some(checked), _) => Some(checked.spec().clone()),
             (None, Some(newest)) => history::read(&self.client, &key.0, newest)
                 .await
-                .map_err(Error::api("reading the history"))?,
+                .map_err(Error::listing("reading the history"))?,
             (None, None) => None,
         };
         let outcome = match &object.0 {

@@ -877,3 +877,129 @@ where
 pub fn key_of(object: &impl ResourceExt) -> (String, String) {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::io::Cursor;
+    use novacrm_crds::CompliancePolicy;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const QUOTA: Quota = Quota { objects: 2, bytes: 10 * 1024 * 1024 };
+
+    fn raw(value: &Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(value).unwrap()
+    }
+
+    /// A policy that was made at a second.
+    fn policy(name: &str, second: u32) -> Value {
+        let text = include_str!("../../../engine/core/testdata/policies/sound.yaml");
+        let mut policy: Value = serde_yaml::from_str(text).unwrap();
+        policy["metadata"] = json!({
+            "name": name, "namespace": "acme", "uid": name, "resourceVersion": "1",
+            "creationTimestamp": format!("2026-12-01T12:00:{second:02}Z"),
+            "labels": { "a": "b" },
+            "annotations": { "example.com/a": "b", "novacrm.io/break-glass": "1" },
+        });
+        policy
+    }
+
+    type Told = Arc<std::sync::Mutex<Vec<(String, bool)>>>;
+
+    fn rationed() -> (Store<Guarded<CompliancePolicy>>, Told, impl Sink) {
+        let writer = reflector::store::Writer::new(());
+        let store = writer.as_reader();
+        let told = Told::default();
+        let tell = told.clone();
+        let changed = move |object: &Guarded<CompliancePolicy>, gone: bool| {
+            tell.lock().unwrap().push((object.name_any(), gone));
+        };
+        let stored =
+            Stored { writer, store: store.clone(), seen: BTreeSet::new(), keep: (), changed, listed: || () };
+        let sink = Rationed {
+            stored,
+            limits: |_: &str| QUOTA,
+            known: BTreeMap::new(),
+            is_listing: false,
+            wanted: BTreeSet::new(),
+        };
+        (store, told, sink)
+    }
+
+    /// Names of what is kept whole, and of what is not.
+    fn kept(store: &Store<Guarded<CompliancePolicy>>) -> (Vec<String>, Vec<String>) {
+        let mut all = store.state();
+        all.sort_by_key(|object| object.name_any());
+        let (whole, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|object| object.0.is_ok());
+        assert!(rest.iter().all(|object| is_crowded(object)));
+        let names = |all: Vec<Arc<Guarded<CompliancePolicy>>>| all.iter().map(|one| one.name_any()).collect();
+        (names(whole), names(rest))
+    }
+
+    #[test]
+    fn the_oldest_are_kept_whole_in_whatever_order_they_come() {
+        let (store, told, mut sink) = rationed();
+        sink.begin();
+        for (name, second) in [("d", 4), ("a", 1), ("c", 3), ("b", 2)] {
+            sink.listed(&raw(&policy(name, second)));
+        }
+        sink.complete();
+        assert_eq!(kept(&store), (vec!["a".into(), "b".into()], vec!["c".into(), "d".into()]));
+        assert_eq!(told.lock().unwrap().len(), 4, "each is told of once");
+        let whole = store.get(&ObjectRef::new("a").within("acme")).unwrap();
+        assert_eq!(whole.meta().labels, None);
+        assert_eq!(whole.annotations().keys().collect::<Vec<_>>(), ["novacrm.io/break-glass"]);
+        assert!(sink.wanted().is_empty());
+
+        sink.gone(&raw(&policy("a", 1)));
+        assert_eq!(sink.wanted(), [("acme".to_owned(), "c".to_owned())], "there is room for the next one");
+        sink.changed(&raw(&policy("c", 3)));
+        assert_eq!(kept(&store), (vec!["b".into(), "c".into()], vec!["d".into()]));
+        assert!(sink.wanted().is_empty());
+        // One that went before it was asked for makes room for another.
+        sink.gone(&raw(&policy("b", 2)));
+        let wanted = sink.wanted();
+        assert_eq!(wanted, [("acme".to_owned(), "d".to_owned())]);
+        sink.missing(&wanted[0]);
+        assert_eq!(kept(&store), (vec!["c".into()], Vec::new()));
+    }
+
+    #[test]
+    fn what_would_take_too_much_memory_is_not_kept_and_in_nobodys_way() {
+        let (store, _, mut sink) = rationed();
+        let mut heavy = policy("a", 1);
+        heavy["spec"]["rules"] = vec![json!([]); 400_000].into();
+        sink.changed(&raw(&heavy));
+        sink.changed(&raw(&policy("b", 2)));
+        sink.changed(&raw(&policy("c", 3)));
+        assert_eq!(kept(&store), (vec!["b".into(), "c".into()], vec!["a".into()]));
+        sink.changed(&raw(&policy("a", 1)));
+        assert_eq!(kept(&store), (vec!["a".into(), "b".into()], vec!["c".into()]));
+    }
+
+    #[tokio::test]
+    async fn lines_are_read_whole_and_large_ones_with_a_permit() {
+        let large = "x".repeat(PAGE_BYTES * 3);
+        let mut lines = Cursor::new(format!("small\n\n{large}\nrest").into_bytes());
+        let mut line = Vec::new();
+        assert!(next_line(&mut lines, &mut line).await.unwrap().unwrap().is_none());
+        assert_eq!(line, b"small");
+        line.clear();
+        // A reader that hands out all at once needs no permit any more when it is done.
+        assert!(next_line(&mut lines, &mut line).await.unwrap().is_some());
+        assert_eq!(line.len(), large.len());
+        line.clear();
+        assert!(next_line(&mut lines, &mut line).await.unwrap().is_none(), "a line that breaks off is none");
+        let mut endless = Cursor::new(vec![b'x'; OBJECT_BYTES + 1]);
+        line.clear();
+        assert!(matches!(next_line(&mut endless, &mut line).await, Err(WatchError::TooLarge)));
+    }
+
+    #[test]
+    fn a_bookmark_and_an_object_without_a_time_have_a_head() {
+        let bookmark =
+            json!({ "kind": "Pod", "metadata": { "resourceVersion": "7", "creationTimestamp": null } });
+        assert_eq!(Head::of(&raw(&bookmark)).unwrap().resource_version, "7");
+    }
+}

@@ -282,7 +282,7 @@ async fn an_answer_without_end_is_cut_off_and_pods_of_others_are_not_asked() {
         stage.apply(&stage.tenant_policy(namespace)).await;
         stage.apply(&stage.quickstart_tenant(namespace)).await;
     }
-    let secrets = stage.api::<Secret>(attacked);
+    let secrets: Api<Secret> = stage.api(attacked);
     eventually(PATIENCE, || secrets.get(names::ENGINE_TLS)).await.unwrap();
     let of_others = Endless::start(&stage, attacked, 400 * 1024 * 1024).await;
     let inside = Endless::start(&stage, attacked, 400 * 1024 * 1024).await;
