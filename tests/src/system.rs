@@ -453,7 +453,7 @@ impl Api {
         let answer = client.post(format!("{base}/auth/login")).json(&body).send().await?;
         let status = answer.status();
         let body: Value = answer.json().await.unwrap_or_default();
-        let must_change = body["password_change_required"] == true;
+        let must_change = body.get("password_change_required") == Some(&Value::Bool(true));
         match body.get("access_token").and_then(Value::as_str) {
             Some(token) => Ok((Self { base, token: token.to_owned(), client }, must_change)),
             None => Err(SystemError::Status { what: "login".to_owned(), status, body: body.to_string() }),

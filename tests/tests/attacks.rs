@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -68,9 +69,10 @@ impl Site {
         let answers = running.end().await;
         let peaks: Vec<_> =
             self.limited.iter().map(|(program, limited)| (*program, limited.peak())).collect();
-        println!(
-            "{what}: {attackers} attackers were answered {answers:?}; the user worked {worked} times; {peaks:?}"
+        let told = format!(
+            "{attackers} attackers were answered {answers:?}; the user worked {worked} times; {peaks:?}"
         );
+        let _ = writeln!(std::io::stdout().lock(), "{what}: {told}");
         for (program, limited) in &self.limited {
             assert!(!limited.breached(), "{what}: {program} needed more than {DEFAULT_LIMIT} bytes");
         }

@@ -245,7 +245,7 @@ impl Endless {
                 tokio::spawn(async move {
                     let mut stream = acceptor.accept(stream).await.ok()?;
                     let mut head = [0; 4096];
-                    stream.read(&mut head).await.ok()?;
+                    let _head = stream.read(&mut head).await.ok()?;
                     let start =
                         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n[";
                     stream.write_all(start.as_bytes()).await.ok()?;
@@ -343,11 +343,13 @@ fn slow(stage: &Stage, namespace: &str, index: usize) -> CompliancePolicy {
 async fn policies_of_one_tenant_that_wait_to_be_judged_keep_no_other_waiting() {
     let stage = Stage::shared(2).await;
     let [loud, quiet] = stage.tenants.as_slice() else { unreachable!("two were asked for") };
-    let _operator = stage.operator("operator-0").await;
+    let operator = stage.operator("operator-0").await;
     stage.apply(&stage.tenant_policy(quiet)).await;
     stage.apply(&stage.quickstart_tenant(quiet)).await;
     stage.apply(&stage.quickstart_tenant(loud)).await;
     stage.bundle_holds(quiet, &[(POLICY, "1.0.0")]).await;
+    // So that all of them wait at once, and the loud ones first.
+    operator.kill();
     join_all((0..20).map(|index| {
         let policy = slow(&stage, loud, index);
         let stage = &stage;
@@ -356,6 +358,7 @@ async fn policies_of_one_tenant_that_wait_to_be_judged_keep_no_other_waiting() {
     .await;
     stage.apply(&version(stage.tenant_policy(quiet), "1.1.0")).await;
     stage.apply(&stage.organisation_policy()).await;
+    let _operator = stage.operator("operator-0").await;
     stage.bundle_holds(quiet, &[(POLICY, "1.1.0"), ("organisation-baseline", "1.0.0")]).await;
     let waiting = stage.api::<CompliancePolicy>(loud).list(&ListParams::default()).await.unwrap();
     let waiting = waiting.items.iter().filter(|policy| policy.status.is_none()).count();

@@ -699,7 +699,10 @@ impl Container {
             }
             let _ = std::fs::remove_dir(&folder);
         }
-        writeln!(std::io::stdout(), "no memory cgroup can be made here; the peak is measured alone").unwrap();
+        let _ = writeln!(
+            std::io::stdout().lock(),
+            "no memory cgroup can be made here; the peak is measured alone"
+        );
         Self(None)
     }
 }
@@ -776,7 +779,7 @@ impl Operator {
         let ended = self.process.child.try_wait().unwrap();
         assert_eq!(ended, None, "it was ended");
         let peak = self.memory("VmHWM") * 1024;
-        writeln!(std::io::stdout(), "the operator took {} MiB at most", peak / 1024 / 1024).unwrap();
+        let _ = writeln!(std::io::stdout().lock(), "the operator took {} MiB at most", peak / 1024 / 1024);
         assert!(peak < MEMORY_BYTES, "{peak} bytes");
     }
 
