@@ -391,6 +391,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::type_complexity, reason = "the closure has no name")]
     fn shelved(is_whole: bool) -> (Arc<Shelf>, TenantNamespaces, Shelved<impl Fn((String, String), bool)>) {
         novacrm_service::tls::install_provider();
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
