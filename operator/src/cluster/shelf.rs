@@ -391,8 +391,7 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::type_complexity, reason = "the closure has no name")]
-    fn shelved(is_whole: bool) -> (Arc<Shelf>, TenantNamespaces, Shelved<impl Fn((String, String), bool)>) {
+    fn shelved(is_whole: bool) -> (Arc<Shelf>, TenantNamespaces, impl Sink) {
         novacrm_service::tls::install_provider();
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         let tenants = TenantNamespaces::new(Client::try_from(config).unwrap());

@@ -158,7 +158,7 @@ impl Source {
                 other => other?,
             }
             let page: Page<'_> = serde_json::from_slice(&buffer)?;
-            page.items.into_iter().for_each(&mut put);
+            page.items.into_iter().flatten().for_each(&mut put);
             let (next, version) = (page.metadata.r#continue, page.metadata.resource_version);
             buffer = Vec::new();
             drop(permit);
@@ -207,8 +207,9 @@ impl Source {
 #[derive(Deserialize)]
 struct Page<'a> {
     metadata: PageMetadata,
+    /// Of a list of metadata without objects, the API server writes `null`.
     #[serde(borrow)]
-    items: Vec<&'a RawValue>,
+    items: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
