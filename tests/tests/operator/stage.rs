@@ -177,6 +177,7 @@ impl Stage {
                 ("NOVACRM_ADMIN_ADDRESS", &format!("127.0.0.1:{port}")),
                 ("NOVACRM_LEASE", &self.home),
                 ("NOVACRM_WEBHOOK_ADDRESS", webhook),
+                ("NOVACRM_WEBHOOK_CONFIGURATION", &self.home),
             ])
             .env("KUBECONFIG", &self.kubeconfig)
             .spawn()
