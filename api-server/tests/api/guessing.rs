@@ -40,6 +40,7 @@ fn device(answer: &crate::harness::Answer) -> String {
 #[sqlx::test]
 async fn nobody_locks_another_out_of_an_account(pool: PgPool) {
     let api = Api::new(pool).await;
+    api.clock.stop();
     let email = api.login(Role::Direction).await.email;
     let known = device(&login(&email, PASSWORD).send(&api).await.ok(200));
 
@@ -76,6 +77,7 @@ async fn nobody_locks_another_out_of_an_account(pool: PgPool) {
 #[sqlx::test]
 async fn a_device_cookie_of_another_account_or_forged_is_worth_nothing(pool: PgPool) {
     let api = Api::new(pool.clone()).await;
+    api.clock.stop();
     let (email, other) = (api.login(Role::Sales).await.email, api.login(Role::Sales).await.email);
     let elsewhere = Api::new(pool).await;
     let cookies = [
@@ -95,6 +97,7 @@ async fn a_device_cookie_of_another_account_or_forged_is_worth_nothing(pool: PgP
 #[sqlx::test]
 async fn a_source_that_tries_many_accounts_is_refused_and_ipv6_is_counted_by_network(pool: PgPool) {
     let api = Api::new(pool).await;
+    api.clock.stop();
     let email = api.login(Role::Sales).await.email;
     let at =
         |host: u64| IpAddr::V6(Ipv6Addr::from_bits((0x2001_0db8_0007_0001_u128 << 64) | u128::from(host)));
@@ -109,6 +112,7 @@ async fn a_source_that_tries_many_accounts_is_refused_and_ipv6_is_counted_by_net
 #[sqlx::test]
 async fn behind_a_trusted_proxy_clients_are_told_apart_and_none_can_pretend(pool: PgPool) {
     let api = Api::new(pool).await;
+    api.clock.stop();
     let email = api.login(Role::Sales).await.email;
     let behind = api.router(|app| app.trusting("10.0.0.0/8".parse().unwrap()));
     let proxy = IpAddr::from([10, 1, 2, 3]);
@@ -135,6 +139,7 @@ async fn behind_a_trusted_proxy_clients_are_told_apart_and_none_can_pretend(pool
 #[sqlx::test]
 async fn a_flood_is_refused_at_once_and_known_devices_and_other_sources_get_in(pool: PgPool) {
     let api = Api::new(pool).await;
+    api.clock.stop();
     let email = api.login(Role::Direction).await.email;
     let known = device(&login(&email, PASSWORD).send(&api).await.ok(200));
     let flood: Vec<_> = (0..300)
@@ -163,6 +168,7 @@ async fn a_flood_is_refused_at_once_and_known_devices_and_other_sources_get_in(p
 #[sqlx::test]
 async fn a_long_log_in_is_refused_before_it_is_read(pool: PgPool) {
     let api = Api::new(pool).await;
+    api.clock.stop();
     let sales = api.login(Role::Sales).await;
     let long = json!({"email": "a@exemple.fr", "password": "a".repeat(5000)});
     for path in ["/auth/login", "/auth/refresh", "/auth/password"] {
@@ -198,6 +204,7 @@ async fn refused_log_ins_are_counted_by_account_without_naming_anybody(pool: PgP
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
     let api = Api::new(pool).await;
+    api.clock.stop();
     let mut registry = Registry::default();
     api.services.outcomes.register(&mut registry);
     for (email, times) in [("canaribrume@exemple.fr", 6), ("autre@exemple.fr", 1)] {

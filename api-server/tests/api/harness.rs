@@ -39,19 +39,27 @@ use uuid::Uuid;
 /// Made up; long enough for the rules.
 pub const PASSWORD: &str = "une phrase de passe de test";
 
-/// A clock that can be put forward.
+/// A clock that can be put forward and stopped.
 #[derive(Default)]
-pub struct TestClock(Mutex<Duration>);
+pub struct TestClock {
+    forward: Mutex<Duration>,
+    stopped: Mutex<Option<OffsetDateTime>>,
+}
 
 impl TestClock {
     pub fn forward(&self, by: Duration) {
-        *self.0.lock().unwrap() += by;
+        *self.forward.lock().unwrap() += by;
+    }
+
+    /// From now on only [`TestClock::forward`] moves it, so that a test does not depend on how fast the machine is.
+    pub fn stop(&self) {
+        *self.stopped.lock().unwrap() = Some(SystemClock.now());
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> OffsetDateTime {
-        SystemClock.now() + *self.0.lock().unwrap()
+        self.stopped.lock().unwrap().unwrap_or_else(|| SystemClock.now()) + *self.forward.lock().unwrap()
     }
 }
 
