@@ -161,7 +161,9 @@ async fn a_whole_dump_is_left_as_it_is_and_a_damaged_one_is_refused(pool: PgPool
     let error = restore(&second.url, &to, false).await.unwrap_err();
     assert!(matches!(&error, ArchiveError::Tables(name) if name == "later"), "{error}");
     sqlx::query("DROP TABLE later").execute(&other).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = version + 1").execute(&other).await.unwrap();
+    let later = "UPDATE _sqlx_migrations SET version = version + 1
+                 WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+    sqlx::query(later).execute(&other).await.unwrap();
     let error = restore(&second.url, &to, false).await.unwrap_err();
     assert!(matches!(error, ArchiveError::Version { .. }), "{error}");
     assert!(error.to_string().contains(env!("CARGO_PKG_VERSION")), "{error}");
