@@ -1188,3 +1188,23 @@ fn images_of_tenants_are_named_by_their_digests_where_these_are_known() {
         ]
     );
 }
+
+#[test]
+fn only_the_api_is_told_which_proxies_it_may_believe_and_only_where_there_are_any() {
+    let told = |settings: &Settings| -> Vec<(String, String)> {
+        let resources = build_all(&tenant_with(&[]), settings, &Surroundings::default());
+        let pods = resources.deployments.iter().map(|one| serde_json::to_value(one).unwrap());
+        let of = |pod: Value| {
+            let container = &pod["spec"]["template"]["spec"]["containers"][0];
+            let env = container["env"].as_array().unwrap().iter();
+            let found = env.filter(|one| one["name"] == "NOVACRM_TRUSTED_PROXIES");
+            let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+            found.map(|one| (name.clone(), one["value"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        pods.flat_map(of).collect()
+    };
+    assert_eq!(told(&Settings::default()), []);
+    let trusted_proxies = vec!["10.244.0.0/16".to_owned(), "fd00:10:244::/56".to_owned()];
+    let settings = Settings { trusted_proxies, ..Settings::default() };
+    assert_eq!(told(&settings), [("novacrm-api".to_owned(), "10.244.0.0/16,fd00:10:244::/56".to_owned())]);
+}

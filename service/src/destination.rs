@@ -65,13 +65,21 @@ impl HostPattern {
     /// # Errors
     /// When it is none.
     pub fn new(text: &str) -> Result<Self, String> {
-        let text = text.trim().trim_end_matches('.').to_ascii_lowercase();
+        let text = text.trim().to_ascii_lowercase();
+        // A name may end with the root's dot; `*.` is no name.
+        let text =
+            text.strip_suffix('.').filter(|name| !name.ends_with(['*', '.'])).unwrap_or(&text).to_owned();
         let plain = text.replace("{namespace}", "namespace");
         let rest = plain.strip_prefix("*.").unwrap_or(if plain == "*" { "any" } else { &plain });
         let known = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.' | b':')
         };
-        if rest.is_empty() || rest.starts_with('.') || !rest.bytes().all(known) {
+        if rest.is_empty()
+            || rest.starts_with('.')
+            || rest.ends_with('.')
+            || rest.contains("..")
+            || !rest.bytes().all(known)
+        {
             return Err(format!(
                 "`{text}` is no pattern of hosts: write a name, `*.` and the end of names, or `*`"
             ));
@@ -411,7 +419,7 @@ mod tests {
         {
             assert_eq!(some.check(address, "acme"), Err(Refusal::NotAllowed), "{address}");
         }
-        for wrong in ["", "*.", "a b", "https://x/", "*.*.x"] {
+        for wrong in ["", "*.", "*..", ".", "a..b", "a b", "https://x/", "*.*.x"] {
             assert!(HostPattern::new(wrong).is_err(), "{wrong}");
         }
     }

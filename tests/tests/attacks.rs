@@ -51,6 +51,14 @@ impl Site {
         SocketAddr::from(([127, 0, 0, 1], self.system.port()))
     }
 
+    /// The last errors in the logs of all processes.
+    fn complaints(&self) -> String {
+        let logs = self.system.logs();
+        let is_error = |line: &&str| line.contains("FATAL") || line.contains(r#""level":"ERROR""#);
+        let errors: Vec<&str> = logs.lines().filter(is_error).collect();
+        errors.iter().rev().take(5).copied().collect::<Vec<_>>().join("\n")
+    }
+
     /// Attacks until [`ATTACK`] is over; meanwhile the user works on and is answered each time.
     async fn withstand(&self, what: &str, attack: Attack, attackers: usize) -> Answers {
         let user = &self.user;
@@ -59,9 +67,9 @@ impl Site {
         let mut worked = 0;
         while began.elapsed() < ATTACK {
             let (status, answer) = user.get("/contacts?limit=5").await.unwrap();
-            assert_eq!(status, 200, "{what}: a list: {answer}");
+            assert_eq!(status, 200, "{what}: a list: {answer}; {}", self.complaints());
             let (status, answer) = user.assess("Relancer Mme Martin au 06 12 34 56 78").await.unwrap();
-            assert_eq!(status, 201, "{what}: a prompt: {answer}");
+            assert_eq!(status, 201, "{what}: a prompt: {answer}; {}", self.complaints());
             assert_eq!(answer["verdict"]["uninspected"], json!(null), "{what}: {answer}");
             worked += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -58,7 +58,7 @@ impl Told {
     }
 }
 
-/// Eight clients that have prompts assessed, each its next one when the last was answered.
+/// Seven clients that have prompts assessed, each its next one when the last was answered.
 struct Load {
     enough: Arc<AtomicBool>,
     refused: Arc<AtomicBool>,
@@ -69,7 +69,7 @@ impl Load {
     fn start(system: &System, api: &Api) -> Self {
         let (enough, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let url = system.url("/api/v1/assessments");
-        let clients = (0..8).map(|_| {
+        let clients = (0..7).map(|_| {
             let (enough, refused) = (enough.clone(), refused.clone());
             let (url, token) = (url.clone(), api.token().to_owned());
             tokio::spawn(async move {

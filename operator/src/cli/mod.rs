@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -139,6 +139,18 @@ fn host_pattern(text: &str) -> Result<HostPattern, String> {
     HostPattern::new(text)
 }
 
+/// A network in CIDR notation (RFC 4632, section 3.1; RFC 4291, section 2.3), such as `10.0.0.0/8`.
+fn network(text: &str) -> Result<String, String> {
+    let parts = text
+        .split_once('/')
+        .and_then(|(address, length)| Some((address.parse::<IpAddr>().ok()?, length.parse::<u8>().ok()?)));
+    let most = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
+    match parts {
+        Some((address, length)) if length <= most(address) => Ok(text.to_owned()),
+        _ => Err(format!("`{text}` is no network such as `10.0.0.0/8` or `2001:db8::/32`")),
+    }
+}
+
 /// `<name>:<version>=sha256:<hex>`
 fn image_digest(text: &str) -> Result<(String, String), String> {
     let wrong = || format!("`{text}` is none of `<name>:<version>=sha256:<64 digits>`");
@@ -198,6 +210,9 @@ struct RunArgs {
     /// Digests of images of tenants, each as `<name>:<version>=sha256:…`
     #[arg(long, value_name = "IMAGE=DIGEST,…", env = "NOVACRM_IMAGE_DIGESTS", value_delimiter = ',', value_parser = image_digest)]
     image_digests: Vec<(String, String)>,
+    /// Networks of the proxies before the APIs of tenants, whose `X-Forwarded-For` they believe
+    #[arg(long, value_name = "NETWORK,…", env = "NOVACRM_TENANT_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    trusted_proxies: Vec<String>,
     #[command(flatten)]
     limits: LimitArgs,
     /// Address of probes and metrics (HTTP)
@@ -407,6 +422,7 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
     let defaults = args.limits.settings(false);
     let settings = Settings {
         image_digests: args.image_digests.into_iter().collect(),
+        trusted_proxies: args.trusted_proxies,
         version: args.image_version.unwrap_or(defaults.version),
         operator_namespace: args.namespace,
         image_repository: args.image_repository,

@@ -82,6 +82,8 @@ pub struct Settings {
     pub signing: Option<SigningKeys>,
     /// Digests (`sha256:…`) of images, by `<name>:<version>`. An image without one is named by its version alone.
     pub image_digests: BTreeMap<String, String>,
+    /// Networks of the proxies before the APIs of tenants, in CIDR notation. None is believed where there is none.
+    pub trusted_proxies: Vec<String>,
     /// What tenants may ask for.
     pub limits: Limits,
     /// How many connections each login of a tenant may hold, before its pods are counted.
@@ -116,6 +118,7 @@ impl Default for Settings {
             service_monitors: false,
             signing: None,
             image_digests: BTreeMap::new(),
+            trusted_proxies: Vec::new(),
             limits: Limits::default(),
             connections: ConnectionLimits::default(),
         }
@@ -467,6 +470,8 @@ impl Builder<'_> {
     fn api(&self) -> Part<'_> {
         let spec = self.tenant.spec();
         let engine = format!("https://{}.{}.svc:{ENGINE_PORT}", names::ENGINE, self.tenant.namespace());
+        let proxies = self.settings.trusted_proxies.join(",");
+        let proxies = (!proxies.is_empty()).then(|| value("NOVACRM_TRUSTED_PROXIES", &proxies));
         Part {
             name: names::API,
             account: names::API,
@@ -482,7 +487,10 @@ impl Builder<'_> {
                 value("NOVACRM_KEYS_DIR", KEYS_DIR),
                 value("NOVACRM_ENGINE_URL", &engine),
                 value("NOVACRM_STATIC_DIR", IMAGE_STATIC_DIR),
-            ],
+            ]
+            .into_iter()
+            .chain(proxies)
+            .collect(),
             folders: self.folders([
                 self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
                 Folder::Secret { name: "tls", secret: names::API_TLS, path: TLS_DIR },

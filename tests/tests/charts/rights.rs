@@ -187,7 +187,8 @@ const PARTS: [&str; 12] = [
 ];
 
 /// Grants that the making of one tenant does not need, and why they are there.
-const RESERVED: [(&str, &[&str], &str); 10] = [
+const RESERVED: [(&str, &[&str], &str); 11] = [
+    ("list", &["apps/replicasets"], "no engine is Ready without a node, so nobody asks whose pod it is"),
     ("delete", &PARTS, "a spec no longer asks for a part"),
     ("delete", &["rbac.authorization.k8s.io/rolebindings"], "a spec no longer asks for a part"),
     (
