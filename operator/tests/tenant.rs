@@ -1190,21 +1190,40 @@ fn images_of_tenants_are_named_by_their_digests_where_these_are_known() {
 }
 
 #[test]
-fn only_the_api_is_told_which_proxies_it_may_believe_and_only_where_there_are_any() {
-    let told = |settings: &Settings| -> Vec<(String, String)> {
+fn only_the_api_is_told_of_proxies_and_retention_and_only_where_they_are_given() {
+    let told = |settings: &Settings| -> Vec<(String, String, String)> {
         let resources = build_all(&tenant_with(&[]), settings, &Surroundings::default());
         let pods = resources.deployments.iter().map(|one| serde_json::to_value(one).unwrap());
         let of = |pod: Value| {
             let container = &pod["spec"]["template"]["spec"]["containers"][0];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let name = text(&pod["metadata"]["name"]);
+            let given = [
+                "NOVACRM_TRUSTED_PROXIES",
+                "NOVACRM_ERASURE_AFTER_DAYS",
+                "NOVACRM_ASSESSMENT_RETENTION_DAYS",
+            ];
             let env = container["env"].as_array().unwrap().iter();
-            let found = env.filter(|one| one["name"] == "NOVACRM_TRUSTED_PROXIES");
-            let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
-            found.map(|one| (name.clone(), one["value"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+            env.map(|one| (name.clone(), text(&one["name"]), text(&one["value"])))
+                .filter(|(_, variable, _)| given.contains(&variable.as_str()))
+                .collect::<Vec<_>>()
         };
         pods.flat_map(of).collect()
     };
     assert_eq!(told(&Settings::default()), []);
-    let trusted_proxies = vec!["10.244.0.0/16".to_owned(), "fd00:10:244::/56".to_owned()];
-    let settings = Settings { trusted_proxies, ..Settings::default() };
-    assert_eq!(told(&settings), [("novacrm-api".to_owned(), "10.244.0.0/16,fd00:10:244::/56".to_owned())]);
+    let settings = Settings {
+        trusted_proxies: vec!["10.244.0.0/16".to_owned(), "fd00:10:244::/56".to_owned()],
+        erasure_after_days: Some(0),
+        assessment_retention_days: Some(90),
+        ..Settings::default()
+    };
+    let expected = [
+        ("NOVACRM_TRUSTED_PROXIES", "10.244.0.0/16,fd00:10:244::/56"),
+        ("NOVACRM_ERASURE_AFTER_DAYS", "0"),
+        ("NOVACRM_ASSESSMENT_RETENTION_DAYS", "90"),
+    ];
+    assert_eq!(
+        told(&settings),
+        expected.map(|(name, value)| { ("novacrm-api".to_owned(), name.to_owned(), value.to_owned()) })
+    );
 }

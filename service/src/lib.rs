@@ -2,6 +2,7 @@
 //! in words, shutdown. No product logic, and nothing of ours below it.
 
 pub mod admin;
+pub mod answer;
 pub mod body;
 mod connections;
 pub mod destination;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use novacrm_engine_wire::{
-    AnalyzeRequest, AnalyzeResponse, EraseSubjectsRequest, EraseSubjectsResponse, PoliciesInForce,
+    AnalyzeRequest, AnalyzeResponse, EraseSubjectsRequest, EraseSubjectsResponse, MAX_TEXT_BYTES,
+    PoliciesInForce,
 };
+use novacrm_service::answer::{self, AnswerError};
 use novacrm_service::telemetry;
 use novacrm_service::tls::Identity;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,6 +26,8 @@ use crate::services::ports::{ComplianceEngine, EngineError};
 
 /// How long one attempt may take; the engine's own budget for a text is shorter.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest answer, in bytes: a text that JSON writes as six bytes for one, with what was found in it.
+const ANSWER_BYTES: usize = 8 * MAX_TEXT_BYTES;
 /// Attempts at a request.
 const ATTEMPTS: u32 = 3;
 /// Pause before the second attempt; it doubles with each further one.
@@ -114,7 +118,13 @@ impl Engine {
         })?;
         match response.status() {
             StatusCode::OK | StatusCode::CREATED => {
-                let body = response.bytes().await.map_err(|_| EngineError::Unavailable)?;
+                let body = answer::read(response, ANSWER_BYTES).await.map_err(|error| match error {
+                    AnswerError::Broken(_) => EngineError::Unavailable,
+                    AnswerError::TooLong(_) => {
+                        tracing::error!(%error, "an answer of the engine is too long");
+                        EngineError::Unreadable
+                    }
+                })?;
                 serde_json::from_slice(&body).map_err(|error| {
                     tracing::error!(
                         line = error.line(),

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use novacrm_engine_core::{ExternalDetector, ExternalError, ExternalFinding, Span};
 use novacrm_engine_wire::{Locale, Unheard};
+use novacrm_service::answer::{self as received, AnswerError};
 use novacrm_service::destination::{Guard, Refusal};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -296,24 +297,19 @@ impl Recogniser {
             tracing::warn!(%error, "the external recogniser cannot be reached");
             if error.is_timeout() { Unheard::TimeOut } else { Unheard::Unavailable }
         };
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(unreachable)?;
         if !response.status().is_success() {
             let status = response.status().as_u16();
             tracing::warn!(status, "the external recogniser refused a text");
             return Err(Unheard::Unavailable);
         }
-        let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(unreachable)? {
-            if answer.len() + piece.len() > MAX_ANSWER_BYTES {
-                tracing::warn!(
-                    answer_bytes = answer.len(),
-                    "an answer of the external recogniser is too long"
-                );
-                return Err(Unheard::Unreadable);
+        received::read(response, MAX_ANSWER_BYTES).await.map_err(|error| match error {
+            AnswerError::Broken(error) => unreachable(error),
+            AnswerError::TooLong(_) => {
+                tracing::warn!(%error, "an answer of the external recogniser is too long");
+                Unheard::Unreadable
             }
-            answer.extend_from_slice(&piece);
-        }
-        Ok(answer)
+        })
     }
 
     fn question(&self, text: &str, locale: Locale) -> Value {

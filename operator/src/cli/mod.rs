@@ -213,6 +213,12 @@ struct RunArgs {
     /// Networks of the proxies before the APIs of tenants, whose `X-Forwarded-For` they believe
     #[arg(long, value_name = "NETWORK,…", env = "NOVACRM_TENANT_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     trusted_proxies: Vec<String>,
+    /// Days after which the APIs of tenants erase deleted records for good [default: that of the API]
+    #[arg(long, value_name = "DAYS", env = "NOVACRM_TENANT_ERASURE_AFTER_DAYS", value_parser = clap::value_parser!(u16).range(..=3650))]
+    erasure_after_days: Option<u16>,
+    /// Days for which the APIs of tenants keep assessments [default: that of the API]
+    #[arg(long, value_name = "DAYS", env = "NOVACRM_TENANT_ASSESSMENT_RETENTION_DAYS", value_parser = clap::value_parser!(u16).range(1..=3650))]
+    assessment_retention_days: Option<u16>,
     #[command(flatten)]
     limits: LimitArgs,
     /// Address of probes and metrics (HTTP)
@@ -423,6 +429,8 @@ fn run_operator(args: RunArgs) -> Result<u8, Failure> {
     let settings = Settings {
         image_digests: args.image_digests.into_iter().collect(),
         trusted_proxies: args.trusted_proxies,
+        erasure_after_days: args.erasure_after_days,
+        assessment_retention_days: args.assessment_retention_days,
         version: args.image_version.unwrap_or(defaults.version),
         operator_namespace: args.namespace,
         image_repository: args.image_repository,

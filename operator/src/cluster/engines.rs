@@ -15,6 +15,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use novacrm_engine_wire::{BundleStatus, PolicyReference};
+use novacrm_service::answer::{self, AnswerError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, watch};
@@ -467,18 +468,11 @@ async fn ask(
 }
 
 /// Reads an answer while it comes, up to [`ANSWER_BYTES`].
-async fn read(mut answer: reqwest::Response) -> Result<BundleStatus, String> {
-    let too_long = || format!("its answer is longer than {ANSWER_BYTES} bytes");
-    if answer.content_length().is_some_and(|length| length > ANSWER_BYTES as u64) {
-        return Err(too_long());
-    }
-    let mut bytes = Vec::new();
-    while let Some(part) = answer.chunk().await.map_err(|_| "its answer breaks off".to_owned())? {
-        if bytes.len().saturating_add(part.len()) > ANSWER_BYTES {
-            return Err(too_long());
-        }
-        bytes.extend_from_slice(&part);
-    }
+async fn read(answer: reqwest::Response) -> Result<BundleStatus, String> {
+    let bytes = answer::read(answer, ANSWER_BYTES).await.map_err(|error| match error {
+        AnswerError::TooLong(limit) => format!("its answer is longer than {limit} bytes"),
+        AnswerError::Broken(_) => "its answer breaks off".to_owned(),
+    })?;
     serde_json::from_slice(&bytes).map_err(|_| "its answer is not that of an engine".to_owned())
 }
 

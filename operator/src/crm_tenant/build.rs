@@ -84,6 +84,10 @@ pub struct Settings {
     pub image_digests: BTreeMap<String, String>,
     /// Networks of the proxies before the APIs of tenants, in CIDR notation. None is believed where there is none.
     pub trusted_proxies: Vec<String>,
+    /// Days after which deleted records are erased for good; the API's own default where none is given.
+    pub erasure_after_days: Option<u16>,
+    /// Days for which assessments are kept; the API's own default where none is given.
+    pub assessment_retention_days: Option<u16>,
     /// What tenants may ask for.
     pub limits: Limits,
     /// How many connections each login of a tenant may hold, before its pods are counted.
@@ -119,6 +123,8 @@ impl Default for Settings {
             signing: None,
             image_digests: BTreeMap::new(),
             trusted_proxies: Vec::new(),
+            erasure_after_days: None,
+            assessment_retention_days: None,
             limits: Limits::default(),
             connections: ConnectionLimits::default(),
         }
@@ -470,8 +476,15 @@ impl Builder<'_> {
     fn api(&self) -> Part<'_> {
         let spec = self.tenant.spec();
         let engine = format!("https://{}.{}.svc:{ENGINE_PORT}", names::ENGINE, self.tenant.namespace());
-        let proxies = self.settings.trusted_proxies.join(",");
-        let proxies = (!proxies.is_empty()).then(|| value("NOVACRM_TRUSTED_PROXIES", &proxies));
+        let settings = self.settings;
+        let proxies = settings.trusted_proxies.join(",");
+        let days = |days: Option<u16>| days.map(|days| days.to_string());
+        let given = [
+            ("NOVACRM_TRUSTED_PROXIES", Some(proxies).filter(|proxies| !proxies.is_empty())),
+            ("NOVACRM_ERASURE_AFTER_DAYS", days(settings.erasure_after_days)),
+            ("NOVACRM_ASSESSMENT_RETENTION_DAYS", days(settings.assessment_retention_days)),
+        ];
+        let given = given.into_iter().filter_map(|(name, given)| Some(value(name, &given?)));
         Part {
             name: names::API,
             account: names::API,
@@ -489,7 +502,7 @@ impl Builder<'_> {
                 value("NOVACRM_STATIC_DIR", IMAGE_STATIC_DIR),
             ]
             .into_iter()
-            .chain(proxies)
+            .chain(given)
             .collect(),
             folders: self.folders([
                 self.database_url("NOVACRM_DATABASE_URL", names::API_URL),
