@@ -916,7 +916,9 @@ impl Cluster {
             self.tenants.all().filter(|other| other.meta().uid != tenant.metadata.uid).collect();
         let others: Vec<&CrmTenant> = others.iter().filter_map(|other| other.0.as_ref().ok()).collect();
         let is_taken = |host: &&String| {
-            let mine = holds(tenant, host);
+            // Who holds one name holds no wildcard over it.
+            let held = tenant.status.iter().flat_map(|status| &status.hostnames);
+            let mine = held.into_iter().any(|held| limits::covers(held, host));
             others.iter().any(|other| match holds(other, host) {
                 held if held == mine => (held || asks(other, host)) && rank(other) < rank(tenant),
                 held => held,

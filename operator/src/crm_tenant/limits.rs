@@ -245,11 +245,14 @@ fn raise(setting: &str) -> String {
 /// Whether two host names, of which each may begin with `*.`, have a name in common.
 #[must_use]
 pub fn overlap(one: &str, other: &str) -> bool {
-    let covers = |wide: &str, narrow: &str| {
-        let end = wide.strip_prefix('*');
-        end.is_some_and(|end| narrow.trim_start_matches('*').ends_with(end))
-    };
-    one == other || covers(one, other) || covers(other, one)
+    covers(one, other) || covers(other, one)
+}
+
+/// Whether a host name, which may begin with `*.`, stands for every name that another stands for.
+#[must_use]
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    let end = wide.strip_prefix('*');
+    wide == narrow || end.is_some_and(|end| narrow.trim_start_matches('*').ends_with(end))
 }
 
 /// Whether a name is one of those in a list of names and patterns with `*`, separated by commas or blanks.
@@ -292,6 +295,10 @@ mod tests {
         for (one, other) in [("a.x", "a.x"), ("*.x", "a.x"), ("a.b.x", "*.x"), ("*.x", "*.b.x")] {
             assert!(overlap(one, other) && overlap(other, one), "{one} {other}");
         }
+        for (wide, narrow) in [("*.x", "a.x"), ("*.x", "*.b.x"), ("a.x", "a.x")] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+        }
+        assert!(!covers("a.x", "*.x") && !covers("*.b.x", "*.x") && !covers("*.x", "x"));
         for (one, other) in [("a.x", "b.x"), ("*.x", "x"), ("*.x", "ax"), ("*.a.x", "*.b.x")] {
             assert!(!overlap(one, other) && !overlap(other, one), "{one} {other}");
         }
