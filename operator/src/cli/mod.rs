@@ -61,7 +61,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Reconcile both kinds in a cluster, until a signal
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Look back at policies of a cluster, and go back
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -352,7 +352,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Run(args) => run_operator(args),
+        Command::Run(args) => run_operator(*args),
         Command::Policy(command) => policy::run(command),
         Command::Render(args) => run_render(&args.manifests, &args.limits.settings(false)),
         #[cfg(feature = "local")]
