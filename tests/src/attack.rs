@@ -14,6 +14,9 @@ use tokio::task::JoinSet;
 
 /// The address on this machine that attackers come from, so that limits per source tell them from other users.
 const SOURCE: &str = "127.0.0.2:0";
+/// A refused attacker comes back after this time. All of them share the machine with the server, so that a loop without
+/// a pause would measure how fast the machine makes connections.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Length of a long body or prompt, in bytes.
 const LONG: usize = 1_000_000;
 
@@ -67,8 +70,7 @@ impl Attack {
                 for round in 0_u64.. {
                     let status = attack.once(server, number, round).await.unwrap_or_default();
                     *answers.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
-                    // A refused attacker comes back, and is no busy loop that takes the machine from the server.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
             });
         }

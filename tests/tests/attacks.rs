@@ -88,9 +88,9 @@ impl Site {
     }
 }
 
-/// Whether attackers got no success, and were told so.
+/// Whether attackers got no success. Those that only hold connections may be left waiting.
 fn refused(answers: &Answers) -> bool {
-    answers.keys().all(|status| !(200..300).contains(status)) && answers.values().sum::<usize>() > 0
+    answers.keys().all(|status| !(200..300).contains(status))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,7 +131,7 @@ struct LimitArgs {
     #[arg(long, value_name = "COUNT", env = "NOVACRM_DATABASE_CONNECTIONS", default_value_t = 32, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     database_connections: i32,
     /// Database connections of a tenant's migrator
-    #[arg(long, value_name = "COUNT", env = "NOVACRM_MIGRATOR_CONNECTIONS", default_value_t = 4, value_parser = clap::value_parser!(i32).range(2..=100))]
+    #[arg(long, value_name = "COUNT", env = "NOVACRM_MIGRATOR_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(i32).range(2..=100))]
     migrator_connections: i32,
 }
 

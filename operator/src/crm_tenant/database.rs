@@ -202,13 +202,13 @@ pub struct ConnectionLimits {
     pub api: i32,
     /// The audit log's writer.
     pub audit: i32,
-    /// Each migrator.
+    /// Each migrator. One process opens up to 16, and those of the step before may still be closing.
     pub migrator: i32,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { api: 32, audit: 32, migrator: 4 }
+        Self { api: 32, audit: 32, migrator: 20 }
     }
 }
 
