@@ -561,6 +561,8 @@ fn the_operator_is_told_what_its_flags_ask_for() {
             "NOVACRM_POLICY_NAMESPACE",
             "NOVACRM_WATCH_NAMESPACES",
             "NOVACRM_IMAGE_VERSION",
+            "NOVACRM_TENANT_ERASURE_AFTER_DAYS",
+            "NOVACRM_TENANT_ASSESSMENT_RETENTION_DAYS",
             "NOVACRM_RECOGNISER_HOSTS",
             "NOVACRM_HOSTNAMES",
             "NOVACRM_MAX_REPLICAS",
@@ -584,6 +586,13 @@ fn the_operator_is_told_what_its_flags_ask_for() {
         (&["--set", "imageRegistry=r/n"], "NOVACRM_IMAGE_REPOSITORY", "r/n"),
         (&[], "NOVACRM_IMAGE_VERSION", env!("CARGO_PKG_VERSION")),
         (&["--set", "tenants.imageVersion=9.9.9"], "NOVACRM_IMAGE_VERSION", "9.9.9"),
+        (
+            &["--set", "tenants.trustedProxies={10.244.0.0/16,fd00::/8}"],
+            "NOVACRM_TENANT_TRUSTED_PROXIES",
+            "10.244.0.0/16,fd00::/8",
+        ),
+        (&["--set", "tenants.retention.deletedDays=0"], "NOVACRM_TENANT_ERASURE_AFTER_DAYS", "0"),
+        (&["--set", "tenants.retention.assessmentDays=90"], "NOVACRM_TENANT_ASSESSMENT_RETENTION_DAYS", "90"),
         (&[], "NOVACRM_RECOGNISER_HOSTS", "*.{namespace}.svc"),
         (
             &["--set-json", r#"tenants.limits.recogniserHosts=["*.nlp.svc","api.example.org"]"#],
