@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -19,6 +19,13 @@ const SOURCE: &str = "127.0.0.2:0";
 const PAUSE: Duration = Duration::from_millis(250);
 /// Length of a long body or prompt, in bytes.
 const LONG: usize = 1_000_000;
+
+/// The body of a long prompt, made once: attackers share the machine with those whose time is measured.
+static PROMPT: LazyLock<String> =
+    LazyLock::new(|| json!({ "prompt": long_text(), "use_case": "sales-drafting" }).to_string());
+/// The body of a long text for the engine.
+static TEXT: LazyLock<String> =
+    LazyLock::new(|| json!({ "text": long_text(), "use_case": "sales-drafting" }).to_string());
 
 /// What attackers do, each over and over.
 #[derive(Clone, Debug)]
@@ -62,6 +69,8 @@ impl Attack {
     /// Begins with so many attackers, each with a connection of its own.
     #[must_use]
     pub fn begin(self, server: SocketAddr, attackers: usize) -> Running {
+        LazyLock::force(&PROMPT);
+        LazyLock::force(&TEXT);
         let answers = Arc::new(Mutex::new(Answers::new()));
         let mut running = JoinSet::new();
         for number in 0..attackers {
@@ -112,7 +121,7 @@ impl Attack {
                 answer(&mut stream).await
             }
             Self::LongPrompts { token } => {
-                let body = json!({ "prompt": long_text(), "use_case": "sales-drafting" }).to_string();
+                let body = PROMPT.as_bytes();
                 let mut stream = connect(server).await?;
                 let head = format!(
                     "POST /api/v1/assessments HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -122,12 +131,12 @@ impl Attack {
                     body.len()
                 );
                 stream.write_all(head.as_bytes()).await?;
-                let _ = stream.write_all(body.as_bytes()).await;
+                let _ = stream.write_all(body).await;
                 answer(&mut stream).await
             }
             Self::LongTexts { client, url } => {
-                let body = json!({ "text": long_text(), "use_case": "sales-drafting" });
-                let sent = client.post(url).json(&body).send().await.map_err(std::io::Error::other)?;
+                let request = client.post(url).header("content-type", "application/json").body(TEXT.as_str());
+                let sent = request.send().await.map_err(std::io::Error::other)?;
                 let status = sent.status().as_u16();
                 let _ = sent.bytes().await;
                 Ok(status)

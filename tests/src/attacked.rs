@@ -75,11 +75,11 @@ async fn work(user: &Api, time: Duration) -> Result<Experience, SystemError> {
     Ok(Experience { p99, requests: latencies.len(), failures })
 }
 
-/// Measures every attack and hands each line of the result to `say`.
+/// Measures every attack whose description holds `only`, and hands each line of the result to `say`.
 ///
 /// # Errors
 /// When a system does not start.
-pub async fn measure(say: &impl Fn(&str)) -> Result<(), Error> {
+pub async fn measure(only: &str, say: &impl Fn(&str)) -> Result<(), Error> {
     let (attacked, other) = (Tenant::start().await?, Tenant::start().await?);
     let seller = seller(&attacked).await?;
     let (client, url) = engine_client(&attacked.system)?;
@@ -97,7 +97,7 @@ pub async fn measure(say: &impl Fn(&str)) -> Result<(), Error> {
         WORK.as_secs()
     ));
     say("  attack (attackers)                       user of the same tenant          user of another tenant");
-    for (what, attack, attackers) in attacks {
+    for (what, attack, attackers) in attacks.into_iter().filter(|(what, ..)| what.contains(only)) {
         let (mut same, mut another) = (Vec::new(), Vec::new());
         let mut answers = crate::attack::Answers::new();
         for _ in 0..ROUNDS {

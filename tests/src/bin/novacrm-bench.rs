@@ -1,7 +1,7 @@
 //! `novacrm-bench [api|engine|memory|start …]`: what the system costs, beside its floors, on this machine.
 //! `novacrm-bench detection [--only PART] [--peers DIR] [--corpora DIR]`: how well and how fast detectors find; the
 //! parts are quality, speed, long (documents) and latency.
-//! `novacrm-bench attacks`: what other users notice while somebody attacks.
+//! `novacrm-bench attacks [WORDS]`: what other users notice while somebody attacks; only the attacks with these words.
 //! `novacrm-bench propagation [--engines N] [--policies N] [--changes N]`: how long a policy takes to every engine,
 //! on the cluster and the database server that the environment names.
 //!
@@ -88,7 +88,7 @@ async fn run() -> Result<(), Error> {
             return propagation(size).await;
         }
         if is_attacks {
-            return attacked::measure(&say).await;
+            return attacked::measure(wanted.get(1).map_or("", String::as_str), &say).await;
         }
         let system = System::start(Options {
             programs: programs(),
