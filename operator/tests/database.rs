@@ -527,10 +527,10 @@ async fn a_tenant_cannot_take_all_connections_of_a_server() {
     assert_eq!(
         limits,
         [
-            ("novacrm_globex_audit_migr_a", 4),
+            ("novacrm_globex_audit_migr_a", 20),
             ("novacrm_globex_audit_write_a", 32),
             ("novacrm_globex_crm_app_a", 32),
-            ("novacrm_globex_crm_migr_a", 4),
+            ("novacrm_globex_crm_migr_a", 20),
         ]
     );
     superuser.close().await.unwrap();
