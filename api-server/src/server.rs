@@ -232,7 +232,7 @@ async fn erase(services: Arc<Services>, rules: erasure::Rules, waiting: Gauge, s
             () = shutdown.cancelled() => return,
         }
         if let Err(error) = erasure::forget(&services).await {
-            tracing::warn!(%error, "the engine could not be told whom to forget; it will be tried again");
+            tracing::warn!(%error, "the engine could not erase the salts of people; another attempt follows");
         }
         if let Ok(count) = services.erasure.subjects_waiting().await {
             waiting.set(i64::try_from(count).unwrap_or(i64::MAX));

@@ -79,8 +79,8 @@ impl FromRef<App> for Arc<Services> {
     }
 }
 
-/// Refuses a body of more than [`CREDENTIALS_LIMIT`] bytes: before it is read where its length is told, and else as soon
-/// as that many came.
+/// Refuses bodies longer than [`CREDENTIALS_LIMIT`]: before reading when the length is declared, otherwise as soon as
+/// the limit is passed.
 fn small(routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     routes.layer(Extension(Limit(CREDENTIALS_LIMIT)))
 }

@@ -19,7 +19,7 @@ const MOST_HOPS: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
     networks: Arc<[IpNet]>,
-    /// A proxy that is not trusted was told of in the log.
+    /// Whether the log has warned about a proxy that is not trusted.
     warned: Arc<AtomicBool>,
 }
 
@@ -72,7 +72,7 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Says once that a proxy stands before this server that nobody told it of: all its clients are then one source.
+    /// Warns once about a proxy that is not configured as trusted: all its clients count as one source.
     fn warn(&self, headers: &HeaderMap) {
         if self.networks.is_empty()
             && headers.contains_key(FORWARDED_FOR)

@@ -141,8 +141,8 @@ impl Drop for Permit {
 /// Bytes that a body may have: what its head says, or the most that is read where it says nothing.
 fn length(headers: &HeaderMap) -> u64 {
     let most = u64::try_from(ASSESSMENT_LIMIT).unwrap_or(u64::MAX);
-    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    told.unwrap_or(most).min(most)
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    declared.unwrap_or(most).min(most)
 }
 
 /// As [`Posted`], with a permit that was taken before the body was read.
