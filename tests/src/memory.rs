@@ -1,9 +1,10 @@
 //! A hard limit on the memory of running processes, as a container has one.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The limit that the operator gives each container of a tenant by default, in bytes (256Mi).
+/// The limit of a container of the operator by the chart, and of a tenant by the operator, where nothing else is said (256Mi), in
+/// bytes.
 pub const DEFAULT_LIMIT: u64 = 256 * 1024 * 1024;
 
 /// Processes that may use so much memory and no more; the kernel kills one that would. Where no control group can be made
@@ -21,7 +22,7 @@ impl Limited {
     /// # Errors
     /// When the process is gone.
     pub fn process(pid: i32, limit: u64) -> io::Result<Self> {
-        let used = status(pid, "VmRSS:")?;
+        let used = status(pid, "VmRSS")?;
         let group = Self::group(pid, limit.saturating_sub(used)).ok();
         Ok(Self { pid, limit, group })
     }
@@ -37,7 +38,7 @@ impl Limited {
     /// # Errors
     /// When the process is gone, which is how the kernel enforces the limit.
     pub fn peak(&self) -> io::Result<u64> {
-        status(self.pid, "VmHWM:")
+        status(self.pid, "VmHWM")
     }
 
     /// Whether the process was killed, or used more than the limit.
@@ -72,19 +73,26 @@ impl Drop for Limited {
         // A group goes when it is empty: the process returns to where it can live on.
         let parent = group.parent().unwrap_or(Path::new("/"));
         let _ = std::fs::write(parent.join("cgroup.procs"), self.pid.to_string());
-        for _ in 0..50 {
+        // The kernel takes a moment to note that a process has ended.
+        for _ in 0..100 {
             if std::fs::remove_dir(group).is_ok() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+        let _ = writeln!(std::io::stderr().lock(), "{} is left", group.display());
     }
 }
 
-/// A field of `/proc/<pid>/status` that is given in kB, in bytes.
-fn status(pid: i32, field: &str) -> io::Result<u64> {
+/// A field of `/proc/<pid>/status` that is given in kB, such as `VmRSS` (now) and `VmHWM` (at most so far), in bytes.
+///
+/// # Errors
+/// When the process has ended, or the kernel gives no such field.
+pub fn status(pid: i32, field: &str) -> io::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB"));
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':')?.trim().strip_suffix("kB"));
     let kib = value.and_then(|value| value.trim().parse::<u64>().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the process has ended"))
 }

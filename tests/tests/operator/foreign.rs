@@ -23,16 +23,22 @@ const IBAN: &str = "IBAN FR76 3000 6000 0112 3456 7890 189";
 const UNSIGNED: &str = "engine_bundles_refused_total{reason=\"unsigned\"}";
 const SEQUENCE: &str = "engine_bundle_sequence";
 
+/// A tenant that is ready, with its engine.
+async fn ready_tenant(stage: &Stage, namespace: &str) -> (Operator, Engine) {
+    stage.run_engines(namespace);
+    let operator = stage.operator("operator-0").await;
+    stage.apply(&stage.organisation_policy()).await;
+    stage.apply(&stage.tenant_policy(namespace)).await;
+    stage.apply(&stage.quickstart_tenant(namespace)).await;
+    let engine = stage.engine(namespace).await;
+    stage.tenant_is_ready(namespace).await;
+    (operator, engine)
+}
+
 /// A tenant with an engine that enforces its policy, and somebody who may edit what is in its namespace.
 async fn tenant(stage: &Stage) -> (Operator, Engine, Kubectl) {
     let namespace = stage.tenants[0].clone();
-    stage.run_engines(&namespace);
-    let operator = stage.operator("operator-0").await;
-    stage.apply(&stage.organisation_policy()).await;
-    stage.apply(&stage.tenant_policy(&namespace)).await;
-    stage.apply(&stage.quickstart_tenant(&namespace)).await;
-    let engine = stage.engine(&namespace).await;
-    stage.tenant_is_ready(&namespace).await;
+    let (operator, engine) = ready_tenant(stage, &namespace).await;
     stage.policy_is_enforced(&namespace, POLICY, "1.0.0", "1/1").await;
     let editor = stage.kubectl(&namespace, "edit").await;
     (operator, engine, editor)
@@ -277,13 +283,7 @@ async fn the_key_is_made_once_for_all_replicas_and_kept() {
 async fn rules_of_a_release_that_did_not_sign_are_signed_and_not_taken_for_forged() {
     let stage = Stage::shared(1).await;
     let namespace = stage.tenants[0].clone();
-    stage.run_engines(&namespace);
-    let operator = stage.operator("operator-0").await;
-    stage.apply(&stage.organisation_policy()).await;
-    stage.apply(&stage.tenant_policy(&namespace)).await;
-    stage.apply(&stage.quickstart_tenant(&namespace)).await;
-    let engine = stage.engine(&namespace).await;
-    stage.tenant_is_ready(&namespace).await;
+    let (operator, engine) = ready_tenant(&stage, &namespace).await;
     operator.kill();
 
     // As such a release left it: unsigned, with the highest number in an annotation, and no word of it in the status.

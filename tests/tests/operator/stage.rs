@@ -33,6 +33,7 @@ use novacrm_operator::crm_tenant::database::Databases;
 use novacrm_operator::crm_tenant::{generate, names};
 use novacrm_operator::signing::{self, SigningKeys};
 use novacrm_tests::cluster::{AuditEvent, AuditFilter, Cluster, PATIENCE, TestNamespace, eventually};
+use novacrm_tests::memory::{self, Limited};
 use novacrm_tests::system::{programs, repository};
 use novacrm_tests::tools::go_tool;
 use rustix::process::{Pid, Signal, kill_process};
@@ -155,7 +156,12 @@ impl Stage {
         let port = free_port();
         let mut operator = self.start_with(pod_name, &format!("127.0.0.1:{port}"));
         operator.webhook = format!("https://127.0.0.1:{port}/validate");
-        operator.container = Some(Container::of(operator.process.child.id()));
+        let limited = Limited::process(operator.process.pid(), memory::DEFAULT_LIMIT).unwrap();
+        if !limited.is_enforced() {
+            let told = "no memory cgroup can be made here; the peak is measured alone";
+            let _ = writeln!(std::io::stdout().lock(), "{told}");
+        }
+        operator.limited = Some(limited);
         operator.ready().await;
         operator
     }
@@ -186,7 +192,7 @@ impl Stage {
             process: Process { child, log },
             admin: format!("http://127.0.0.1:{port}"),
             webhook: String::new(),
-            container: None,
+            limited: None,
         }
     }
 
@@ -634,9 +640,12 @@ pub struct Process {
 }
 
 impl Process {
+    fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(Pid::from_raw(self.pid()).unwrap(), signal).unwrap();
     }
 
     fn log(&self) -> String {
@@ -672,55 +681,7 @@ pub struct Operator {
     admin: String,
     /// Where admissions are answered; empty when they are not.
     pub webhook: String,
-    container: Option<Container>,
-}
-
-/// What the chart lets a pod of the operator take.
-pub const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
-
-/// A memory cgroup with the limit of the chart. Without one, the peak is measured alone.
-struct Container(Option<PathBuf>);
-
-impl Container {
-    /// Puts a process that just started into a container of its own.
-    fn of(pid: u32) -> Self {
-        let name = format!("novacrm-test-{pid}");
-        let mounted = Path::new("/sys/fs/cgroup");
-        // Of the second version there is one hierarchy, of the first one for memory.
-        let tries = [
-            (mounted.join("memory").join(&name), "memory.limit_in_bytes"),
-            (mounted.join(&name), "memory.max"),
-        ];
-        for (folder, limit) in tries {
-            let made = std::fs::create_dir(&folder)
-                .and_then(|()| std::fs::write(folder.join(limit), MEMORY_BYTES.to_string()))
-                .and_then(|()| std::fs::write(folder.join("cgroup.procs"), pid.to_string()));
-            if made.is_ok() {
-                return Self(Some(folder));
-            }
-            let _ = std::fs::remove_dir(&folder);
-        }
-        let _ = writeln!(
-            std::io::stdout().lock(),
-            "no memory cgroup can be made here; the peak is measured alone"
-        );
-        Self(None)
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.0 {
-            // The process that was in it has ended, which takes the kernel a moment to note.
-            let gone = (0..100).any(|_| {
-                std::thread::sleep(Duration::from_millis(20));
-                std::fs::remove_dir(folder).is_ok()
-            });
-            if !gone {
-                let _ = writeln!(std::io::stderr(), "{} is left", folder.display());
-            }
-        }
-    }
+    limited: Option<Limited>,
 }
 
 impl Operator {
@@ -770,18 +731,16 @@ impl Operator {
 
     /// Resident memory in KiB: now (`VmRSS`) or at most so far (`VmHWM`).
     pub fn memory(&self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
-        let line = status.lines().find_map(|one| one.strip_prefix(line)?.strip_prefix(':')).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        memory::status(self.process.pid(), line).unwrap() / 1024
     }
 
     /// Whether it still runs, and never took more memory than the chart lets it.
     pub fn is_within_its_limit(&mut self) {
         let ended = self.process.child.try_wait().unwrap();
         assert_eq!(ended, None, "it was ended");
-        let peak = self.memory("VmHWM") * 1024;
+        let peak = memory::status(self.process.pid(), "VmHWM").unwrap();
         let _ = writeln!(std::io::stdout().lock(), "the operator took {} MiB at most", peak / 1024 / 1024);
-        assert!(peak < MEMORY_BYTES, "{peak} bytes");
+        assert!(peak < memory::DEFAULT_LIMIT, "{peak} bytes");
     }
 
     /// Ends it as a broken machine would.
